@@ -1,0 +1,37 @@
+# Everything a user needs: `make train` and `make test`. The first call builds the environment in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python
+STAMP := $(VENV)/.installed
+
+.PHONY: train test test-slow bench lint clean
+
+train: $(STAMP)
+	$(BIN)/spindl train digits --data digits --float32
+
+test: $(STAMP)
+	$(RUN) -m pytest -m "not slow"
+
+test-slow: $(STAMP)
+	$(RUN) -m pytest -m slow
+
+bench: $(STAMP)
+	$(RUN) bench/contraction.py
+	$(RUN) bench/step.py
+
+lint: $(STAMP)
+	$(BIN)/ruff check spindl tests bench
+	$(BIN)/ruff format --check spindl tests bench
+	$(BIN)/mypy
+
+# Versions are pinned in constraints.txt, so that every clone computes with the same libraries.
+$(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find native -name '*.cpp' -o -name '*.hpp' -o -name 'CMakeLists.txt')
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip -c constraints.txt
+	$(RUN) -m pip install --quiet -c constraints.txt scikit-build-core nanobind cmake ninja
+	$(RUN) -m pip install --quiet -c constraints.txt --no-build-isolation --editable ".[train,digits,tensorboard,test]"
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build dist

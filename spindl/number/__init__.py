@@ -1,0 +1,1 @@
+"""The arithmetic: formats, rounding, exponents, tables, random bits. Imports nothing of spindl."""

@@ -19,7 +19,7 @@ WIDE_LIMIT = 2**62
 
 def limit(bits: int) -> int:
     """Largest magnitude of a symmetric two's-complement format of `bits` bits: -2^(bits-1) never occurs."""
-    return 2 ** (bits - 1) - 1
+    return (1 << (bits - 1)) - 1
 
 
 def shift_right_half_up(x: Integers, shift: int) -> Integers:
@@ -57,7 +57,7 @@ def clamp(x: Integers, largest: int) -> NDArray[np.int64]:
 
 def bit_length(value: int) -> int:
     """Bits of the magnitude: 0 for 0, else floor(log2|value|) + 1."""
-    return int(value).bit_length()
+    return abs(value).bit_length()
 
 
 def largest_magnitude(x: Integers) -> int:

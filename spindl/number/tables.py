@@ -59,7 +59,8 @@ def power_of_two(t: Integers) -> Integers:
     t = np.minimum(t, LARGEST_POWER_Q16)
     index, rest = (t & 0xFFFF) >> 8, t & 0xFF
     value = table[index] - (((table[index] - table[index + 1]) * rest + 128) >> 8)
-    return value >> (t >> 16)
+    result: Integers = value >> (t >> 16)
+    return result
 
 
 def log2_q16(x: Integers) -> Integers:
@@ -69,7 +70,8 @@ def log2_q16(x: Integers) -> Integers:
     normalised = np.where(length > 17, x >> np.maximum(length - 17, 0), x << np.maximum(17 - length, 0))  # [2^16, 2^17)
     index, rest = (normalised >> 8) & 0xFF, normalised & 0xFF
     fraction = table[index] + (((table[index + 1] - table[index]) * rest + 128) >> 8)
-    return ((length - 1) << 16) + fraction
+    result: Integers = ((length - 1) << 16) + fraction
+    return result
 
 
 def scaled_to_log2_q16(d: Integers, exponent: int) -> Integers:
@@ -77,6 +79,7 @@ def scaled_to_log2_q16(d: Integers, exponent: int) -> Integers:
     product = d * LOG2_E_Q24
     shift = 8 - exponent
     if shift >= 0:
-        return np.minimum(product >> min(shift, 62), LARGEST_POWER_Q16)
-    clamped = np.minimum(product, LARGEST_POWER_Q16)
-    return np.minimum(clamped << min(-shift, 36), LARGEST_POWER_Q16)
+        scaled: Integers = product >> min(shift, 62)
+    else:
+        scaled = np.minimum(product, LARGEST_POWER_Q16) << min(-shift, 36)
+    return np.minimum(scaled, LARGEST_POWER_Q16)

@@ -78,8 +78,9 @@ def _contract(equation: str, x: Integers, y: Integers) -> Integers:
     terms = int(np.prod([x.shape[first.index(axis)] for axis in summed], dtype=np.int64))
     bound = terms * int(np.abs(x).max(initial=0)) * int(np.abs(y).max(initial=0))
     if bound < 2**53:
-        return np.einsum(equation, x.astype(np.float64), y.astype(np.float64), optimize=True).astype(np.int64)
-    return np.einsum(equation, x, y)
+        floats = np.einsum(equation, x.astype(np.float64), y.astype(np.float64), optimize=True)
+        return np.asarray(floats, dtype=np.int64)
+    return np.asarray(np.einsum(equation, x, y))
 
 
 @operation(

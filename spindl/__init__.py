@@ -1,0 +1,1 @@
+"""spindl: train and run deep networks on SpiNNaker in all-integer arithmetic."""

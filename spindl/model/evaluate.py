@@ -91,8 +91,9 @@ def evaluate(
             value = inputs[0] * masks[node.name] if training and masks and node.name in masks else inputs[0]
         elif node.op == "batch_norm":
             weight, bias = inputs[1:] if len(inputs) == 3 else (None, None)
-            statistics = (None, None) if training else (parameters[a["running_mean"]], parameters[a["running_var"]])
-            value = F.batch_norm(inputs[0], *statistics, weight, bias, training=training, eps=a["eps"])
+            fresh = training and not a.get("frozen", False)
+            mean, variance = (None, None) if fresh else (parameters[a["running_mean"]], parameters[a["running_var"]])
+            value = F.batch_norm(inputs[0], mean, variance, weight, bias, fresh, 0.0, a["eps"])
         else:
             value = _OPS[node.op](node, *inputs)
         values.append(value)

@@ -1,0 +1,255 @@
+"""ResNet-50 v1.5 at 224x224 in integers against float64: every layer by itself, and the whole network.
+
+    python bench/fidelity.py [--data FOLDER] [--batch 8] [--steps 30]
+
+Layer by layer: each rounded tensor of one training step is compared with the float64 result of the same layer *given the
+simulator's own inputs*; the difference is given in units of the last place. The whole network: after some float32 steps the
+gradients of one integer step are compared with float64's (cosine over all weights), and the loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spindl.data import batches, open_dataset
+from spindl.graph import Graph
+from spindl.graph.operations import Value
+from spindl.model import capture, load_model
+from spindl.model.evaluate import evaluate
+from spindl.number.rounding import limit
+from spindl.run.sim.simulator import Simulator
+from spindl.train import Formats, Loss, ParameterGroup, initial_state, training_graph
+from spindl.train.optimizers import scalar
+
+DOUBLE = torch.float64
+DRY_PASSES = 8
+GEOMETRY = ("stride", "padding", "dilation", "groups")
+
+
+@dataclass(frozen=True)
+class LayerError:
+    """Largest difference of one rounded tensor from float64, in units of its last place."""
+
+    layer: str
+    what: str
+    units: float
+    saturated: int
+
+
+def real(value: Value) -> Tensor:
+    """Mantissas and exponent as float64."""
+    return torch.from_numpy(np.ldexp(value.mantissa.astype(np.float64), value.exponent))
+
+
+def padded(x: Tensor, padding: Any) -> Tensor:
+    return F.pad(x, [size for pair in reversed(padding) for size in pair])
+
+
+def convolve(a: Any, x: Tensor, w: Tensor) -> Tensor:
+    return F.conv2d(padded(x, a["padding"]), w, None, a["stride"], 0, a["dilation"], a["groups"])
+
+
+def batch_norm(graph: Graph, scale: int, x: Tensor, floats: dict[int, Tensor], eps: float) -> Tensor:
+    """Float64 BatchNorm of x with the layer's own gamma (beta is added by the caller)."""
+    gamma = floats[graph.nodes[scale].inputs[0]]
+    return F.batch_norm(x, None, None, gamma, None, True, 0.0, eps)
+
+
+class Reference:
+    """Float64 results of wide ops from the simulator's own int16 inputs."""
+
+    def __init__(self, graph: Graph, values: dict[int, Value], eps: float) -> None:
+        self.graph, self.values, self.eps = graph, values, eps
+
+    def real(self, index: int) -> Tensor:
+        return real(self.values[index])
+
+    def compute(self, index: int) -> Tensor | None:
+        """The float64 value of a wide node; None for ops this page does not check."""
+        node = self.graph.nodes[index]
+        rule = getattr(self, node.op, None)
+        return None if rule is None else rule(node)
+
+    def convolution(self, node: Any) -> Tensor:
+        return convolve(node.attributes, self.real(node.inputs[0]), self.real(node.inputs[1]))
+
+    def add_bias(self, node: Any) -> Tensor:
+        return self.compute(node.inputs[0]) + self.real(node.inputs[1]).reshape(1, -1, 1, 1)
+
+    def convolution_input_gradient(self, node: Any) -> Tensor:
+        dy, w = (self.real(i) for i in node.inputs)
+        x = torch.zeros(dy.shape[0], *node.attributes["input_shape"], dtype=DOUBLE, requires_grad=True)
+        return torch.autograd.grad(convolve(node.attributes, x, w), x, dy)[0]
+
+    def convolution_weight_gradient(self, node: Any) -> Tensor:
+        dy, x = (self.real(i) for i in node.inputs)
+        groups = []
+        for image in range(dy.shape[0]):
+            w = torch.zeros(node.attributes["weight_shape"], dtype=DOUBLE, requires_grad=True)
+            y = convolve(node.attributes, x[image : image + 1], w)
+            groups.append(torch.autograd.grad(y, w, dy[image : image + 1])[0])
+        return torch.stack(groups)
+
+    def add(self, node: Any) -> Tensor:
+        return self.real(node.inputs[0]) + self.real(node.inputs[1])
+
+    def _gamma_beta(self, scale: int, offset: int | None) -> tuple[Tensor, Tensor | None]:
+        gamma = self.real(self.graph.nodes[scale].inputs[0])
+        return gamma, None if offset is None else self.real(self.graph.nodes[offset].inputs[0])
+
+    def affine(self, node: Any) -> Tensor | None:
+        x, scale, offset = node.inputs
+        if self.graph.nodes[scale].op != "batch_norm_scale":
+            return self.real(x) * self.real(scale).reshape(1, -1, 1, 1) + self.real(offset).reshape(1, -1, 1, 1)
+        gamma, beta = self._gamma_beta(scale, offset)
+        return F.batch_norm(self.real(x), None, None, gamma, beta, True, 0.0, self.eps)
+
+    def affine_pair(self, node: Any) -> Tensor:
+        dy, scale, x, _, _ = node.inputs
+        gamma, _ = self._gamma_beta(scale, None)
+        source = self.real(x).requires_grad_()
+        y = F.batch_norm(source, None, None, gamma, None, True, 0.0, self.eps)
+        return torch.autograd.grad(y, source, self.real(dy))[0]
+
+
+def layer_errors(graph: Graph, state: dict[str, Value], inputs: dict[str, Value], eps: float = 1e-5) -> list[LayerError]:
+    """One step on the simulator with everything kept; every rounding compared with float64."""
+    roundings = graph.find("requantise")
+    wanted: set[int] = set(roundings)
+    for index in roundings:
+        stack = [graph.nodes[index].inputs[0]]
+        while stack:
+            node = graph.nodes[stack.pop()]
+            for i in node.inputs:
+                wanted.add(i)
+                if graph.nodes[i].format.kind in ("wide",) and graph.nodes[i].op not in ("constant",):
+                    stack.append(i)
+    kept = {f"value/{i}": i for i in sorted(wanted) if keepable(graph, i)}
+    simulator = Simulator(replace(graph, outputs=kept, updates={}))
+    outputs, _ = simulator.run(simulator.load(state), inputs)
+    values = {int(name[6:]): as_value(value) for name, value in outputs.items()}
+    for index, node in enumerate(graph.nodes):
+        if node.op in ("state", "input"):
+            source = state if node.op == "state" else inputs
+            if node.attributes["name"] in source:
+                values[index] = source[node.attributes["name"]]
+        elif node.op == "constant":
+            values[index] = Value(np.array(node.attributes["values"]), node.attributes["exponent"])
+    reference = Reference(graph, values, eps)
+    result = []
+    for index in roundings:
+        node = graph.nodes[index]
+        wide = node.inputs[0]
+        expected = reference.compute(wide)
+        if expected is None:
+            continue
+        y = values[index]
+        units = np.abs(y.mantissa - np.ldexp(expected.detach().numpy(), -y.exponent))
+        free = np.abs(y.mantissa) < limit(node.format.bits)
+        worst = float(units[free].max(initial=0.0))
+        result.append(LayerError(node.name, graph.nodes[wide].op, worst, int((~free).sum())))
+    return result
+
+
+def keepable(graph: Graph, index: int) -> bool:
+    node = graph.nodes[index]
+    return node.op not in ("state", "input", "constant") and node.format.kind in ("int16", "int32")
+
+
+def as_value(value: Any) -> Value:
+    """A simulator value as NumPy."""
+    return value if isinstance(value, Value) else Value(value.data.cpu().numpy().astype(np.int64), value.exponent)
+
+
+def pixels(images: np.ndarray, normalisation: Any, dtype: torch.dtype) -> Tensor:
+    mean, deviation = (torch.tensor(part, dtype=dtype).reshape(1, -1, 1, 1) for part in normalisation)
+    return (torch.from_numpy(images).to(dtype) / 255 - mean) / deviation
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="../shared/data/imagenet-samples")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=30)
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+
+    dataset = open_dataset(arguments.data, image_size=224)
+    module, _ = load_model("resnet50", classes=1000, input_shape=(3, 224, 224))
+    for block in module.modules():
+        if hasattr(block, "bn3"):
+            torch.nn.init.zeros_(block.bn3.weight)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9)
+    stream = [batch for epoch in range(1 + arguments.steps * arguments.batch // len(dataset))
+              for batch in batches(dataset, arguments.batch, 0, epoch)]
+    module.train()
+    for number, batch in enumerate(stream[: arguments.steps]):
+        optimizer.zero_grad()
+        x = pixels(batch.images, dataset.normalisation, torch.float32)
+        loss = F.cross_entropy(module(x), torch.from_numpy(batch.labels))
+        loss.backward()
+        optimizer.step()
+        print(f"float32 step {number + 1}: loss {loss.item():.4f}", end="\r", flush=True)
+    print()
+
+    forward = capture(module, (3, 224, 224))
+    keys = tuple(name for name, _ in module.named_parameters())
+    parameters = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items() if tensor.is_floating_point()}
+    graph = training_graph(
+        forward, Loss("cross_entropy"), (ParameterGroup("sgd", keys, momentum=False),), Formats(), arguments.batch,
+        dataset.normalisation,
+    )
+    state = initial_state(graph, parameters)
+    batch = stream[arguments.steps]
+    inputs = {
+        "images": Value(batch.images.astype(np.int64)), "labels": Value(batch.labels),
+        "rate/0": Value(np.array(1), 0), "decay/0": scalar(0),  # type: ignore[arg-type]
+    }
+    sites = Simulator(graph)
+    loaded: Any = sites.load(state)
+    for _ in range(DRY_PASSES):
+        _, updates = sites.run(loaded, inputs)
+        loaded |= {name: value for name, value in updates.items() if name.startswith("site/")}
+    state |= {name: as_value(value) for name, value in loaded.items() if name.startswith("site/")}
+
+    started = time.perf_counter()
+    errors = layer_errors(graph, state, inputs)
+    print(f"\nLayer by layer, batch {arguments.batch}, {time.perf_counter() - started:.0f} s: largest difference from float64 "
+          "in units of the last place")
+    for what in sorted({e.what for e in errors}):
+        group = [e for e in errors if e.what == what]
+        worst = max(group, key=lambda e: e.units)
+        print(f"  {what:30} {len(group):4} tensors  worst {worst.units:.4f} ({worst.layer})  saturated {sum(e.saturated for e in group)}")
+
+    kept = {graph.nodes[i].name: i for i in graph.find("saturate32")}
+    simulator = Simulator(replace(graph, outputs={"loss": graph.outputs["loss"], **kept}, updates={}))
+    outputs, _ = simulator.run(simulator.load(state), inputs)
+    doubles = {name: tensor.detach().to(DOUBLE).clone().requires_grad_() if name in keys else tensor.detach().to(DOUBLE)
+               for name, tensor in module.state_dict().items() if tensor.is_floating_point()}
+    logits = evaluate(forward, doubles, pixels(batch.images, dataset.normalisation, DOUBLE), training=True)[-1]
+    loss = F.cross_entropy(logits, torch.from_numpy(batch.labels), reduction="sum")
+    loss.backward()
+    cosines, dot, first, second = [], 0.0, 0.0, 0.0
+    for key in keys:
+        a, b = real(as_value(outputs[key])).reshape(-1), doubles[key].grad.reshape(-1)
+        pair = (float(a @ b), float(a @ a), float(b @ b))
+        dot, first, second = dot + pair[0], first + pair[1], second + pair[2]
+        if pair[1] and pair[2]:
+            cosines.append((pair[0] / (pair[1] * pair[2]) ** 0.5, key))
+    integer_loss = int(as_value(outputs["loss"]).mantissa) / 2**16 / arguments.batch
+    double_loss = float(loss.detach()) / arguments.batch
+    print(f"\nWhole network after {arguments.steps} float32 steps: gradient cosine {dot / (first * second) ** 0.5:.5f}, "
+          f"worst layers {', '.join(f'{key} {value:.4f}' for value, key in sorted(cosines)[:3])}")
+    print(f"loss {integer_loss:.5f}, float64 {double_loss:.5f} ({abs(integer_loss / double_loss - 1):.3%} apart)")
+
+
+if __name__ == "__main__":
+    main()

@@ -74,9 +74,16 @@ def interpret_split(
 
     Returns:
         outputs and new state; batched outputs are put together again.
+
+    Raises:
+        GraphError: a worker's share ends inside a gradient group, whose sum is rounded as a whole.
     """
     batched = is_batched(graph)
     bounds = np.cumsum([0, *parts])
+    for node in graph.nodes:
+        size = node.attributes.get("group_size", 1)
+        if np.any(bounds[1:-1] % size):
+            raise GraphError(f"shares of {list(parts)} images cut a gradient group of {size} images", node.name)
     workers = range(len(parts))
     values: list[list[Value]] = []  # per node: one value per worker if batched, else one value for all
     for index, node in enumerate(graph.nodes):

@@ -71,6 +71,8 @@ def _convolution(shapes: Sequence[Shape], attributes: Any) -> Shape:
 
 @_layer("batch_norm", (1, 3), "normalise each channel: eps, momentum, running_mean, running_var (state names), frozen")
 def _batch_norm(shapes: Sequence[Shape], attributes: Any) -> Shape:
+    if len(shapes) == 2:
+        raise GraphError("batch_norm has either both gamma and beta, or neither")
     return shapes[0]
 
 
@@ -83,10 +85,20 @@ for _name, _summary in {
     "relu6": "min(max(x, 0), 6)",
     "sigmoid": "1 / (1 + exp(-x))",
     "tanh": "(1 - exp(-2x)) / (1 + exp(-2x))",
-    "softmax": "exp(x) / sum(exp(x)) along `axis`",
     "dropout": "in training: x / (1-p) where a seeded draw keeps it, else 0",
 }.items():
     _layer(_name, (1, 1), _summary)(_same)
+
+
+@_layer("softmax", (1, 1), "exp(x) / sum(exp(x)) along `axis`, which is not the batch")
+def _softmax(shapes: Sequence[Shape], attributes: Any) -> Shape:
+    _check_axis("softmax", shapes[0], attributes["axis"])
+    return shapes[0]
+
+
+def _check_axis(op: str, shape: Shape, axis: int) -> None:
+    if not 1 <= axis < len(shape):
+        raise GraphError(f"{op}: axis {axis} of {list(shape)}; choose 1 to {len(shape) - 1} (0 is the batch)")
 
 
 @_layer("max_pool", (1, 1), "largest of each window: kernel, stride, padding, dilation; the first maximum wins")
@@ -105,6 +117,11 @@ def _max_pool(shapes: Sequence[Shape], attributes: Any) -> Shape:
     )
     if min(spatial) < 1:
         raise GraphError(f"max_pool: the kernel {attributes['kernel']} is larger than the padded input {x[2:]}")
+    for axis, (size, outputs) in enumerate(zip(x[2:], spatial, strict=True)):
+        stride, dilation = attributes["stride"][axis], attributes["dilation"][axis]
+        for start in range(-attributes["padding"][axis][0], outputs * stride - attributes["padding"][axis][0], stride):
+            if not any(0 <= start + i * dilation < size for i in range(attributes["kernel"][axis])):
+                raise GraphError(f"max_pool: a window of the input {x[2:]} holds nothing but padding")
     return (*x[:2], *spatial)
 
 
@@ -115,6 +132,13 @@ def _max_pool(shapes: Sequence[Shape], attributes: Any) -> Shape:
 )
 def _average_pool(shapes: Sequence[Shape], attributes: Any) -> Shape:
     x = shapes[0]
+    axes = {"rows": x[-2] if len(x) == 4 else 1, "columns": x[-1]}
+    for name, size in axes.items():
+        for start, stop in attributes[name]:
+            if not 0 <= start < stop <= size:
+                raise GraphError(f"average_pool: a window of {name} {start}..{stop} in an input of {size}")
+    if attributes["divisor"] is not None and attributes["divisor"] < 1:
+        raise GraphError(f"average_pool: a divisor of {attributes['divisor']}")
     if len(x) == 3:
         return (*x[:2], len(attributes["columns"]))
     return (*x[:2], len(attributes["rows"]), len(attributes["columns"]))
@@ -148,6 +172,7 @@ def _add(shapes: Sequence[Shape], attributes: Any) -> Shape:
 @_layer("concat", (1, 1_000_000), "inputs side by side along `axis`")
 def _concat(shapes: Sequence[Shape], attributes: Any) -> Shape:
     axis = attributes["axis"]
+    _check_axis("concat", shapes[0], axis)
     result = list(shapes[0])
     result[axis] = sum(shape[axis] for shape in shapes)
     for shape in shapes:

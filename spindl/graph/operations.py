@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from typing import Any, Literal
 
 import numpy as np
 
 from spindl.graph.graph import Format, Graph, GraphError, Node
-from spindl.number.rounding import Integers
+from spindl.number.rounding import Integers, limit
 
 OP_TABLE_VERSION = 1
 
@@ -112,28 +113,49 @@ def is_batched(graph: Graph) -> list[bool]:
 def check_graph(graph: Graph) -> None:
     """Raise GraphError unless a training graph obeys the op table.
 
-    Every op is known; inputs come first; shapes and formats are those of the rules; int32 sums over gradient groups
-    cannot overflow; updates name existing state of the same shape.
+    Every op is known and has its number of inputs; inputs come first; shapes and formats are those of the rules; int32
+    sums over gradient groups cannot overflow; outputs exist; updates name existing state of the same shape and format.
     """
     states = {node.attributes["name"]: node for node in graph.nodes if node.op == "state"}
     for index, node in enumerate(graph.nodes):
-        if any(i >= index for i in node.inputs):
+        if any(not 0 <= i < index for i in node.inputs):
             raise GraphError(f"node %{index} ({node.op}) reads a node that comes later", node.name)
-        if node.op in LEAVES:
-            continue
-        shape, format = lookup(node.op).infer([graph.nodes[i] for i in node.inputs], node.attributes)
-        if (shape, format) != (node.shape, node.format):
-            raise GraphError(
-                f"node %{index} ({node.op}) says {list(node.shape)} {node.format}, the rule gives {list(shape)} "
-                "{format}",
-                node.name,
-            )
+        if node.op not in LEAVES:
+            _check_node(index, node, [graph.nodes[i] for i in node.inputs])
+    for name, index in (*graph.outputs.items(), *graph.updates.items()):
+        if not 0 <= index < len(graph.nodes):
+            raise GraphError(f"output or update '{name}' is node %{index}, the graph has {len(graph.nodes)} nodes")
     for name, index in graph.updates.items():
         if name not in states:
             raise GraphError(f"update of unknown state '{name}'")
         if states[name].shape != graph.nodes[index].shape:
             raise GraphError(f"update of '{name}' changes its shape")
+        if states[name].format != graph.nodes[index].format:
+            raise GraphError(f"update of '{name}' changes its format")
     is_batched(graph)
+
+
+def _check_node(index: int, node: Node, inputs: Sequence[Node]) -> None:
+    """Raise GraphError unless a node has the inputs, shape and format that the op table asks for."""
+    entry = lookup(node.op)
+    parameters = list(signature(entry.meaning).parameters.values())[1:]
+    fixed = sum(p.kind is not Parameter.VAR_POSITIONAL for p in parameters)
+    if len(inputs) < fixed or (len(inputs) > fixed and fixed == len(parameters)):
+        least = "at least " if fixed < len(parameters) else ""
+        raise GraphError(f"node %{index} ({node.op}) has {len(inputs)} inputs, the op takes {least}{fixed}", node.name)
+    try:
+        shape, format = entry.infer(inputs, node.attributes)
+    except (LookupError, TypeError, ValueError) as error:
+        raise GraphError(f"node %{index} ({node.op}): inputs or attributes do not fit: {error!r}", node.name) from error
+    if (shape, format) != (node.shape, node.format):
+        raise GraphError(
+            f"node %{index} ({node.op}) says {list(node.shape)} {node.format}, the rule gives {list(shape)} {format}",
+            node.name,
+        )
+    if node.op == "sum_groups" and inputs[0].shape[0] * limit(inputs[0].format.bits) > limit(32):
+        raise GraphError(
+            f"node %{index} (sum_groups) adds {inputs[0].shape[0]} gradient groups, which may exceed 32 bits", node.name
+        )
 
 
 def as_int64(x: Integers) -> Integers:

@@ -1,10 +1,8 @@
 """Counter-based random bits: a draw is a hash of where it is used, never of what was drawn before.
 
-hash32(seed, step, site, position, element) = mix(mix(mix(mix(mix(seed) ^ step) ^ site) ^ position) ^ element), with
-mix the
-32-bit finaliser x ^= x >> 16; x *= 0x7feb352d; x ^= x >> 15; x *= 0x846ca68b; x ^= x >> 16 (constants: C. Wellons,
-"hash-prospector", bias 0.17). Each argument is taken modulo 2^32 and 0x9e3779b9 is added before the mix, so that "
-"zero does not map to zero.
+hash32(seed, step, site, position, element) = mix(mix(mix(mix(mix(seed) ^ step) ^ site) ^ position) ^ element), each
+argument modulo 2^32, with mix the 32-bit finaliser x += 0x9e3779b9 (so that zero does not map to zero); x ^= x >> 16;
+x *= 0x7feb352d; x ^= x >> 15; x *= 0x846ca68b; x ^= x >> 16 (constants: C. Wellons, "hash-prospector", bias 0.17).
 """
 
 from __future__ import annotations

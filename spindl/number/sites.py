@@ -18,6 +18,8 @@ FIRST_EXPONENT: Final = -12
 ZERO_STEP: Final = 8
 """An all-zero tensor lowers the exponent by this: otherwise a dead branch could never wake up."""
 LOWEST_EXPONENT: Final = -60
+HIGHEST_EXPONENT: Final = 60
+"""Exponents are stored in 8 bits, and those of products (sums of two) must fit as well."""
 
 Site = tuple[int, tuple[int, ...]]
 """(exponent, extents of the last 16 steps, newest first)."""
@@ -36,10 +38,10 @@ def next_site(site: Site, extent: int, bits: int, headroom: int, lowest: int = L
         extent: e + bit_length(max |m|), or EMPTY if all values were zero.
         bits: mantissa bits including the sign of the rounded tensor.
         headroom: free bits above the largest extent of the history.
-        lowest: the exponent never falls below this.
+        lowest: the exponent never falls below this (and never rises above HIGHEST_EXPONENT).
     """
     exponent, history = site
     if extent == EMPTY:
         return max(exponent - ZERO_STEP, lowest), (EMPTY,) * HISTORY
     history = (extent, *history[: HISTORY - 1])
-    return max(max(history) + headroom - (bits - 1), lowest), history
+    return min(max(max(history) + headroom - (bits - 1), lowest), HIGHEST_EXPONENT), history

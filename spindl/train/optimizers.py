@@ -75,11 +75,21 @@ def step_scalars(optimizer: Any, batch: int, previous_batch: int | None = None) 
 
     Returns:
         "rate/<g>" = lr / B, "decay/<g>" = B * weight decay, "momentum/<g>".
+
+    Raises:
+        TrainingError: a value is negative or not finite, or the batch changes size under Nesterov momentum, whose two
+            uses of the factor would then differ.
     """
     result: dict[str, Value] = {}
     for number, group in enumerate(optimizer.param_groups):
         rate, decay, momentum = (_exact(group[name], name, number) for name in ("lr", "weight_decay", "momentum"))
-        if type(optimizer).__name__ != "LARS" and previous_batch:
+        if type(optimizer).__name__ != "LARS" and previous_batch and previous_batch != batch:
+            if group.get("nesterov"):
+                raise TrainingError(
+                    f"a batch of {batch} images after one of {previous_batch} under Nesterov momentum",
+                    f"optimizer, parameter group {number}",
+                    "keep the batch size, or use momentum without nesterov=True",
+                )
             momentum = momentum * batch / previous_batch
         result[f"rate/{number}"] = scalar(rate / batch)
         result[f"decay/{number}"] = scalar(decay * batch)

@@ -210,6 +210,8 @@ def _batch_norm(b: Builder, node: Node, saved: Saved, formats: Formats) -> int:
     else:
         gamma = b.constant((1 << -FIXED_EXPONENT,) * channels, FIXED_EXPONENT, INT32)
         beta = b.constant((0,) * channels, FIXED_EXPONENT, INT32)
+    if not 0 < node.attributes["eps"] <= 1:
+        raise TrainingError(f"BatchNorm with eps={node.attributes['eps']}", saved.name, "choose 0 < eps <= 1")
     eps = pairs.from_fraction(Fraction(str(node.attributes["eps"])))
     name = b.unique(f"{saved.name}.output")
     site = b.site(name)
@@ -288,6 +290,10 @@ def _add(b: Builder, node: Node, saved: Saved, formats: Formats) -> int:
     return b.round(b.emit("add", *saved.inputs), f"{saved.name}.output", formats.activations)
 
 
+LARGEST_DROPOUT = Fraction(9999, 10000)
+"""The multiplier 2^14 / (1-p) must stay a 31-bit integer."""
+
+
 def _dropout_gradient(b: Builder, node: Node, saved: Saved, dy: int, formats: Formats) -> list[int | None]:
     if "draw" not in saved.extra:
         return [dy]
@@ -303,8 +309,8 @@ def _dropout(b: Builder, node: Node, saved: Saved, formats: Formats) -> int:
     p = Fraction(str(node.attributes["p"]))
     if not b.training or p == 0:
         return saved.inputs[0]
-    if not 0 < p < 1:
-        raise TrainingError(f"dropout with p={float(p)} leaves nothing", saved.name, "choose 0 <= p < 1")
+    if not 0 < p <= LARGEST_DROPOUT:
+        raise TrainingError(f"dropout with p={float(p)} leaves nothing", saved.name, "choose 0 <= p < 0.9999")
     draw: dict[str, Any] = dict(b.draws())
     draw["attributes"] = {
         "site": draw["site"],

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spindl.graph.graph import Graph
 from spindl.graph.operations import Value
 from spindl.graph.ops.batch_norm import pairs_from_floats, pairs_to_floats
-from spindl.number.sites import new_site
+from spindl.number.sites import LOWEST_EXPONENT, new_site
 from spindl.train.rules import FIXED_EXPONENT
 from spindl.train.settings import TrainingError
 
@@ -26,9 +26,9 @@ def _scaled(values: NDArray[Any], exponent: int) -> NDArray[np.int64]:
 
 
 def master_weights(values: NDArray[Any]) -> Value:
-    """Float weights as int32 with one exponent: e = bit_length(max |w|) + 1 - 31."""
+    """Float weights as int32 with one exponent: e = bit_length(max |w|) + 1 - 31, at least -60."""
     largest = float(np.abs(values).max(initial=0.0))
-    exponent = (frexp(largest)[1] if largest else 0) + MASTER_HEADROOM - 31
+    exponent = max((frexp(largest)[1] if largest else 0) + MASTER_HEADROOM - 31, LOWEST_EXPONENT)
     return Value(_scaled(values, exponent), exponent)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import floor, inf
 
 from spindl.graph.graph import Format, Graph, GraphError
 from spindl.graph.layers import check_layer_graph, with_batch
@@ -22,6 +23,8 @@ Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 """(mean, standard deviation) per channel, in units where the brightest byte is 1."""
 
 NORMALISATION_BITS = 24
+SMALLEST_DEVIATION = 1e-4
+"""Keeps the scale 2^24 / (255 d) within 31 bits."""
 
 
 @dataclass
@@ -46,10 +49,16 @@ def append_input(b: Builder, shape: Sequence[int], normalisation: Normalisation 
             "input",
             "give one mean and deviation a channel",
         )
+    if any(not SMALLEST_DEVIATION <= d < inf for d in deviation) or any(not abs(m) < 2**20 for m in mean):
+        raise TrainingError(
+            f"normalisation with mean {list(mean)} and deviation {list(deviation)}",
+            "input",
+            f"choose finite means, and deviations of at least {SMALLEST_DEVIATION} of the brightest byte",
+        )
     one = Fraction(2) ** NORMALISATION_BITS
     scale = tuple(int(one / (255 * Fraction(str(d))) + Fraction(1, 2)) for d in deviation)
     offset = tuple(
-        -int(one * Fraction(str(m)) / Fraction(str(d)) + Fraction(1, 2)) for m, d in zip(mean, deviation, strict=True)
+        -floor(one * Fraction(str(m)) / Fraction(str(d)) + Fraction(1, 2)) for m, d in zip(mean, deviation, strict=True)
     )
     images = b.input("images", shape, Format("uint8"), batched=True)
     wide = b.emit(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from spindl.graph.operations import INT32, PAIR, SCALAR
+from spindl.graph.ops.update import MOST_GRADIENTS
 from spindl.number import pairs
 from spindl.train.builder import Builder
 from spindl.train.settings import ParameterGroup
@@ -32,7 +33,12 @@ def append_update(
     fixed = b.nodes[master].attributes["role"] == "fixed"
     velocity_name = f"{key}.velocity"
     site = b.site(velocity_name)
-    gradients = [b.emit("pair_to_wide", g, site) if b.nodes[g].format == PAIR else g for g in gradients]
+    # LARS's momentum holds weight steps, of another magnitude than gradients: those have a site of their own
+    at = b.site(f"{key}.direction") if group.kind == "lars" else site
+    gradients = [b.emit("pair_to_wide", g, at) if b.nodes[g].format == PAIR else g for g in gradients]
+    none = b.constant((0,), 0, SCALAR)
+    while len(gradients) > MOST_GRADIENTS:  # more would overflow: the first five become one, at the site's exponent
+        gradients = [b.emit("direction", master, none, at, *gradients[:MOST_GRADIENTS]), *gradients[MOST_GRADIENTS:]]
     if group.kind == "lars":
         decayed, trust = _lars_direction(b, group, key, master, gradients, rate, decay, batch)
         step = b.emit("scale_direction", decayed, trust, site)

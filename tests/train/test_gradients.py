@@ -76,10 +76,14 @@ def test_gradients_follow_float64(name: str) -> None:
     outputs, _, kept = interpret(graph, state, {**inputs, **one}, keep=graph.find("saturate32"))
     gradients = {graph.nodes[i].name: np.ldexp(v.mantissa.astype(float), v.exponent) for i, v in kept.items()}
 
-    parameters = {k: torch.tensor(v, dtype=torch.float64, requires_grad="running" not in k) for k, v in network.parameters.items()}
+    parameters = {
+        k: torch.tensor(v, dtype=torch.float64, requires_grad="running" not in k) for k, v in network.parameters.items()
+    }
     pixels = torch.tensor(inputs["images"].mantissa / 255.0)
     per_channel = (1, -1, 1, 1)
-    x = (pixels - torch.tensor(normalisation[0]).reshape(per_channel)) / torch.tensor(normalisation[1]).reshape(per_channel)
+    x = (pixels - torch.tensor(normalisation[0]).reshape(per_channel)) / torch.tensor(normalisation[1]).reshape(
+        per_channel
+    )
     logits = evaluate(forward, parameters, x, training=True)[-1]
     labels = torch.tensor(inputs["labels"].mantissa)
     loss = F.cross_entropy(logits, labels, label_smoothing=0.1, reduction="sum")
@@ -90,9 +94,11 @@ def test_gradients_follow_float64(name: str) -> None:
     mantissas = outputs["logits"].mantissa * 2.0 ** outputs["logits"].exponent
     assert np.abs(mantissas - logits.detach().numpy()).max() < 2e-3 * np.abs(logits.detach().numpy()).max()
     assert set(gradients) == set(keys)
-    # One rounded value that falls on the other side of a ReLU's or a maximum's edge turns the gradient of a small layer by a
-    # few thousandths: single layers may be off by that, most are not, and the whole is not.
-    everything = [np.concatenate([source[key].reshape(-1) for key in keys]) for source in (gradients, _expected(parameters, keys))]
+    # One rounded value that falls on the other side of a ReLU's or a maximum's edge turns the gradient of a small layer
+    # by a few thousandths: single layers may be off by that, most are not, and the whole is not.
+    everything = [
+        np.concatenate([source[key].reshape(-1) for key in keys]) for source in (gradients, _expected(parameters, keys))
+    ]
     assert cosine(*everything) > 0.9999
     similar = []
     for key, expected in _expected(parameters, keys).items():

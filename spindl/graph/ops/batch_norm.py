@@ -55,11 +55,15 @@ def centred_square_sum(s1: int, s2: int, count: int) -> int:
 
 
 def inverse_deviation_of(s1: int, s2: int, exponent: int, count: int, eps: Pair) -> Pair:
-    """1 / sqrt(var + eps) from the sums of mantissas and their squares."""
+    """1 / sqrt(var + eps) from the sums of mantissas and their squares.
+
+    N^2 (var + eps) is an integer at 2 * lifted; a constant channel of large values, whose eps rounds to 0 there, counts
+    as 1.
+    """
     lifted = max(exponent, LOWEST_DEVIATION_EXPONENT)
     variance = scalar_shift_right_half_up(centred_square_sum(s1, s2, count), 2 * (lifted - exponent))
     total = variance + scalar_shift_right_half_up(eps[0] * count * count, 2 * lifted - eps[1])
-    inverse = pairs.inverse_square_root(total, 2 * lifted)
+    inverse = pairs.inverse_square_root(max(total, 1), 2 * lifted)
     return pairs.normalise(inverse[0] * count, inverse[1])
 
 
@@ -133,7 +137,7 @@ def running_inverse_deviation(node: Node, variance: Value) -> Value:
     formula="0 at the exponent of x: tells per-channel ops the exponent of a tensor without its elements",
 )
 def exponent_of(node: Node, x: Value) -> Value:
-    """Anything -> a zero with the same exponent."""
+    """any -> count (), a zero with the exponent of x."""
     return Value(np.array(0), x.exponent)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spindl.graph.graph import Format, Node
+from spindl.graph.graph import Format, GraphError, Node
 from spindl.graph.layers import infer
 from spindl.graph.operations import WIDE, Value, operation
 from spindl.graph.ops.pointwise import aligned, common_exponent
@@ -20,13 +20,14 @@ def _reshape_rule(nodes: Sequence[Node], a: Mapping[str, Any]) -> tuple[tuple[in
     # An image's elements keep their number; the batch axis may absorb or release further axes only for parameters.
     if a.get("whole", False):
         return shape, nodes[0].format
-    assert prod(nodes[0].shape[1:]) == prod(shape)
+    if prod(nodes[0].shape[1:]) != prod(shape):
+        raise GraphError(f"reshape: {list(nodes[0].shape[1:])} and {list(shape)} have different numbers of elements")
     return (batch, *shape), nodes[0].format
 
 
 @operation("reshape", _reshape_rule, combine="batch", formula="the same elements, in row-major order; e = e_x")
 def reshape(node: Node, x: Value) -> Value:
-    """Attribute shape: of one image; with whole=True, of the entire tensor (parameters)."""
+    """any -> the same format. Attribute shape: of one image; with whole=True, of the entire tensor (parameters)."""
     shape = node.attributes["shape"]
     return Value(
         x.mantissa.reshape(shape if node.attributes.get("whole", False) else (x.mantissa.shape[0], *shape)), x.exponent
@@ -40,7 +41,7 @@ def reshape(node: Node, x: Value) -> Value:
     formula="axes in another order; e = e_x",
 )
 def permute(node: Node, x: Value) -> Value:
-    """Attribute order: as for numpy.transpose."""
+    """any -> the same format. Attribute order: as for numpy.transpose."""
     return Value(np.ascontiguousarray(x.mantissa.transpose(node.attributes["order"])), x.exponent)
 
 
@@ -51,7 +52,7 @@ def permute(node: Node, x: Value) -> Value:
     formula="inputs side by side along `axis`, aligned as in `add`",
 )
 def concat(node: Node, *parts: Value) -> Value:
-    """int16 ... -> wide."""
+    """int16 for each part -> wide. Attribute axis."""
     exponent = common_exponent(*(part.exponent for part in parts))
     return Value(np.concatenate([aligned(part, exponent) for part in parts], axis=node.attributes["axis"]), exponent)
 
@@ -64,7 +65,7 @@ def _slice_rule(nodes: Sequence[Node], a: Mapping[str, Any]) -> tuple[tuple[int,
 
 @operation("slice", _slice_rule, combine="batch", formula="elements start..stop-1 along `axis`; e = e_x")
 def slice_op(node: Node, x: Value) -> Value:
-    """The gradient of concat: one part of it."""
+    """any -> the same format: one part of it (the gradient of concat). Attributes axis, start, stop."""
     a = node.attributes
     cut = [slice(None)] * x.mantissa.ndim
     cut[a["axis"]] = slice(a["start"], a["stop"])

@@ -6,6 +6,7 @@ Logits are int16 (N, C). Labels are class indices; targets of the other losses a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -97,8 +98,8 @@ def squared_error_gradient(node: Node, z: Value, target: Value) -> Value:
 def squared_error_loss(node: Node, z: Value, target: Value) -> Value:
     """int16 (N, ...), int32 (N, ...) -> wide (N,): the mean over the features of an image."""
     difference = _difference(z, target)
-    q8 = clamp(aligned(difference, -8), 2**20).reshape(len(z.mantissa), -1)
-    features = q8.shape[1]
+    features = prod(z.mantissa.shape[1:])
+    q8 = clamp(aligned(difference, -8), 2**20).reshape(-1, features)
     return Value((2 * (q8 * q8).sum(axis=1) + features) // (2 * features), -16)
 
 
@@ -125,8 +126,8 @@ def binary_cross_entropy_loss(node: Node, z: Value, target: Value) -> Value:
     magnitude = scaled_to_log2_q16(np.abs(z.mantissa), z.exponent)
     one_target = np.where(z.mantissa >= 0, (1 << 16) - target.mantissa, target.mantissa)  # weight of |z| in the loss
     bits = ((magnitude * one_target) >> 16) + log2_q16(ONE_Q30 + power_of_two(magnitude)) - (30 << 16)
-    nats = ((bits * LN_2_Q16 + (1 << 15)) >> 16).reshape(len(z.mantissa), -1)
-    features = nats.shape[1]
+    features = prod(z.mantissa.shape[1:])
+    nats = ((bits * LN_2_Q16 + (1 << 15)) >> 16).reshape(-1, features)
     return Value((2 * nats.sum(axis=1) + features) // (2 * features), -16)
 
 
@@ -139,4 +140,4 @@ def binary_cross_entropy_loss(node: Node, z: Value, target: Value) -> Value:
 def binary_correct(node: Node, z: Value, target: Value) -> Value:
     """int16 logits (N, ...), int32 (N, ...) -> wide (N,)."""
     same = (z.mantissa >= 0) == (target.mantissa >= 1 << 15)
-    return Value(same.reshape(len(z.mantissa), -1).all(axis=1).astype(np.int64))
+    return Value(same.reshape(-1, prod(z.mantissa.shape[1:])).all(axis=1).astype(np.int64))

@@ -22,7 +22,7 @@ from spindl.number.sites import EMPTY, next_site
     formula="y = clamp(RSH(x, e_site - e_x), +-(2^(bits-1) - 1)); e = e_site",
 )
 def requantise(node: Node, x: Value, site: Value) -> Value:
-    """wide -> int16 at the exponent of a site."""
+    """wide, site -> int16 at the exponent of the site. Attribute bits."""
     rounded = shift_right_half_up(x.mantissa, site.exponent - x.exponent)
     return Value(clamp(rounded, limit(node.attributes["bits"])), site.exponent)
 
@@ -34,7 +34,7 @@ def requantise(node: Node, x: Value, site: Value) -> Value:
     formula="e_x + bit_length(max |x|) of the exact sums; -32768 if all are zero",
 )
 def extent(node: Node, x: Value) -> Value:
-    """wide -> the smallest power of two above every magnitude."""
+    """wide -> count (): the exponent of the smallest power of two above every magnitude."""
     largest = largest_magnitude(x.mantissa)
     return Value(np.array(x.exponent + bit_length(largest) if largest else EMPTY))
 
@@ -46,7 +46,7 @@ def extent(node: Node, x: Value) -> Value:
     formula="number of elements that `requantise` with the same inputs clamps",
 )
 def saturation(node: Node, x: Value, site: Value) -> Value:
-    """wide -> how many elements were clamped."""
+    """wide, site -> count (): how many elements were clamped. Attribute bits."""
     rounded = shift_right_half_up(x.mantissa, site.exponent - x.exponent)
     return Value(np.array(np.count_nonzero(abs(rounded) > limit(node.attributes["bits"]))))
 
@@ -55,11 +55,11 @@ def saturation(node: Node, x: Value, site: Value) -> Value:
     "next_site",
     lambda nodes, a: (nodes[0].shape, SITE),
     combine="whole",
-    formula="history <- extent; e <- max(history) + headroom - (bits - 1), not below `lowest`; all-zero: history "
-    "cleared, e <- e - 8",
+    formula="history <- extent, older ones; e <- max(history) + headroom - (bits - 1), within lowest..60; all-zero: "
+    "history cleared, e <- e - 8, not below lowest",
 )
 def next_site_op(node: Node, site: Value, extent: Value) -> Value:
-    """The state of a site for the next step."""
+    """site, count -> site for the next step. Attributes bits, headroom, lowest."""
     a = node.attributes
     before = (site.exponent, tuple(int(v) for v in site.mantissa))
     exponent, history = next_site(before, int(extent.mantissa), a["bits"], a["headroom"], a["lowest"])
@@ -73,7 +73,7 @@ def next_site_op(node: Node, site: Value, extent: Value) -> Value:
     formula="y = clamp(RSH(x, 32 - bits)); e = e_x + 32 - bits",
 )
 def narrow(node: Node, x: Value) -> Value:
-    """int32 master weights -> the int16 copy that the cores compute with."""
+    """int32 master weights -> the int16 copy that the cores compute with. Attribute bits."""
     bits = node.attributes["bits"]
     return Value(clamp(shift_right_half_up(x.mantissa, 32 - bits), limit(bits)), x.exponent + 32 - bits)
 
@@ -86,7 +86,7 @@ def narrow(node: Node, x: Value) -> Value:
     "rounded to the larger - 30",
 )
 def add(node: Node, x: Value, y: Value) -> Value:
-    """int16 + int16 -> wide."""
+    """int16, int16 -> wide."""
     exponent = common_exponent(x.exponent, y.exponent)
     return Value(aligned(x, exponent) + aligned(y, exponent), exponent)
 
@@ -180,7 +180,10 @@ def channels_last_index(shape: tuple[int, ...]) -> Integers:
     "element counts in channels-last order",
 )
 def dropout(node: Node, x: Value, positions: Value, seed: Value, step: Value) -> Value:
-    """int16 (N, ...), positions in the global batch (N,), seed (), step () -> wide."""
+    """int16 (N, ...), positions in the global batch (N,), seed (), step () -> wide.
+
+    Attributes site (number of the place of the draw), threshold = round(2^32 p), multiplier = round(2^14 / (1-p)).
+    """
     a = node.attributes
     place = positions.mantissa.reshape(-1, *(1,) * (x.mantissa.ndim - 1))
     draw = hash32(seed.mantissa, step.mantissa, a["site"], place, channels_last_index(x.mantissa.shape))
@@ -196,5 +199,5 @@ def saturate32(node: Node, x: Value) -> Value:
 
 @operation("batch_sum", lambda nodes, a: ((), COUNT), combine="sum", formula="sum over the batch; e = e_x")
 def batch_sum(node: Node, x: Value) -> Value:
-    """wide (N,) -> one integer."""
+    """wide (N,) -> count ()."""
     return Value(np.array(x.mantissa.sum()), x.exponent)

@@ -26,7 +26,9 @@ from spindl.number.rounding import (
 )
 
 TERM_LIMIT = 2**59
-"""Every term of an update saturates here, so that their sum stays below 2^62."""
+"""Every term of an update saturates here, so that a sum of seven stays below 2^62."""
+MOST_GRADIENTS = 5
+"""Gradients that one `direction` adds: with the decay and the momentum they are seven terms."""
 OVERFLOW_THRESHOLD = 2104533975
 """floor(0.98 * 2^31): master weights above it are halved and their exponent raised."""
 NORM_BITS = 16
@@ -120,7 +122,10 @@ def lars_rate(node: Node, weight_norm: Value, gradient_norm: Value, rate: Value,
     if above[0] == 0:
         return Value(np.array(0))
     mantissa, exponent = pairs.divide(above, below)
-    return Value(np.array((mantissa + (1 << 15)) >> 16), exponent + 16)
+    rounded = (mantissa + (1 << 15)) >> 16
+    if rounded == 1 << 15:  # the carry into a 16th bit
+        return Value(np.array(1 << 14), exponent + 17)
+    return Value(np.array(rounded), exponent + 16)
 
 
 @operation(

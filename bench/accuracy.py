@@ -23,12 +23,13 @@ RECIPES = {
 }
 
 
-def train(recipe: str, seed: int, folder: Path, data_root: Path) -> None:
+def train(recipe: str, seed: int, folder: Path, data_root: Path, threads: int | None) -> None:
     """One run, unless it is there already."""
     if (folder / "float32.json").exists():
         return
     command = [sys.executable, "-m", "spindl", "train", *RECIPES[recipe].split()]
     command += ["--seed", str(seed), "--float32", "--run-dir", str(folder), "--data-root", str(data_root), "--resume"]
+    command += ["--threads", str(threads)] if threads else []
     print(" ".join(command[1:]), flush=True)
     subprocess.run(command, check=True)
 
@@ -46,12 +47,13 @@ def main() -> None:
     parser.add_argument("recipe", choices=RECIPES)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--data-root", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--threads", type=int)
     parser.add_argument("--runs", type=Path, default=Path("runs/accuracy"))
     arguments = parser.parse_args()
     results = []
     for seed in arguments.seeds:
         folder = arguments.runs / f"{arguments.recipe}-{seed}"
-        train(arguments.recipe, seed, folder, arguments.data_root)
+        train(arguments.recipe, seed, folder, arguments.data_root, arguments.threads)
         results.append(result(folder))
     print(f"\n{arguments.recipe}: spindl train {RECIPES[arguments.recipe]}")
     print("| seed | integers | float32 | test loss integers | test loss float32 |\n|---|---|---|---|---|")

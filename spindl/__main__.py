@@ -1,0 +1,5 @@
+"""`python -m spindl`."""
+
+from spindl.cli.app import main
+
+main()

@@ -1,0 +1,5 @@
+"""`python -m spindl.cli`."""
+
+from spindl.cli.app import main
+
+main()

@@ -1,0 +1,156 @@
+"""Roundings: an exact ("wide") value together with everything that reads it, so that it need never be stored.
+
+    producer [-> add_bias] -> requantise [-> relu | sum_groups]
+                           -> extent
+                           -> saturation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spindl.graph.graph import Graph, Node
+from spindl.number.rounding import limit
+from spindl.run.sim import rounding
+from spindl.run.sim.ops.contraction import weight_gradient_parts
+from spindl.run.sim.ops.table import TORCH_OPS
+from spindl.run.sim.values import SimValue
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """Node indices of one rounding place; None where the graph has no such node.
+
+    Attributes:
+        producer: makes the exact sums.
+        bias: the add_bias after it.
+        requantise, extent, saturation: what reads the sums.
+        after: relu or sum_groups, if it alone reads the rounded values.
+    """
+
+    producer: int
+    bias: int | None
+    requantise: int
+    extent: int | None
+    saturation: int | None
+    after: int | None
+
+    @property
+    def wide(self) -> int:
+        """The node of the exact sums."""
+        return self.bias if self.bias is not None else self.producer
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """All nodes that this rounding computes or makes superfluous."""
+        nodes = (self.producer, self.bias, self.requantise, self.extent, self.saturation, self.after)
+        return tuple(i for i in nodes if i is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the sums are rounded to.
+
+    Attributes:
+        exponent: of the site.
+        bits: including the sign.
+        relu: whether relu follows.
+        summed: whether the sum over gradient groups follows.
+    """
+
+    exponent: int
+    bits: int
+    relu: bool
+    summed: bool
+
+    def rounding(self, exponent: int) -> tuple[int, int]:
+        """(shift, limit) as the native kernels want them for sums of an exponent.
+
+        The shift is held to what they take: beyond, every non-zero sum saturates, or every sum becomes 0.
+        """
+        return max(-40, min(80, self.exponent - exponent)), limit(self.bits)
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """The result of a rounding, and its statistics over the exact sums (0-d tensors if the device has them still).
+
+    Attributes:
+        result: the rounded values, after relu or the sum over groups.
+        largest: max |sum|.
+        saturated: how many were clamped.
+        exponent: of the exact sums.
+    """
+
+    result: SimValue
+    largest: int | Tensor
+    saturated: int | Tensor
+    exponent: int
+
+
+Compute = Callable[..., Rounded | None]
+"""(producer node, Target, *inputs of the producer, bias if any) -> Rounded, or None where it cannot do this one."""
+
+AFTER = {"relu": None, "sum_groups": "convolution_weight_gradient"}
+"""Ops that may join a rounding, and the only producer they may join (None: any)."""
+
+
+def find_roundings(graph: Graph) -> list[Rounding]:
+    """Every rounding whose exact values nothing else reads."""
+    nodes, users = graph.nodes, graph.users()
+    visible = {*graph.outputs.values(), *graph.updates.values()}
+    found = []
+    for index, node in enumerate(nodes):
+        if node.op != "requantise":
+            continue
+        wide, site = node.inputs
+        readers = {nodes[user].op: user for user in users[wide]}
+        statistics = [nodes[user] for user in users[wide] if nodes[user].op == "saturation"]
+        same = all(n.inputs == node.inputs and n.attributes["bits"] == node.attributes["bits"] for n in statistics)
+        alone = readers.keys() <= {"requantise", "extent", "saturation"} and len(readers) == len(users[wide])
+        if not (same and alone and wide not in visible and nodes[wide].inputs and nodes[site].op == "state"):
+            continue
+        producer, bias = wide, None
+        if nodes[wide].op == "add_bias":
+            inner = nodes[wide].inputs[0]
+            if nodes[inner].op == "convolution" and users[inner] == [wide] and inner not in visible:
+                producer, bias = inner, wide
+        after = users[index][0] if len(users[index]) == 1 and index not in visible else None
+        if after is not None and AFTER.get(nodes[after].op, "") not in (None, nodes[producer].op):
+            after = None
+        found.append(Rounding(producer, bias, index, readers.get("extent"), readers.get("saturation"), after))
+    return found
+
+
+def torch_rounding(node: Node, target: Target, *inputs: SimValue) -> Rounded:
+    """A rounding of any producer in torch, through its exact values. Device inputs are SimValues."""
+    count = len(node.inputs)
+    if node.op == "convolution_weight_gradient" and target.summed:
+        return _weight_gradient(node, target, inputs[0], inputs[1])
+    wide: Any = TORCH_OPS[node.op](node, *inputs[:count])
+    if len(inputs) > count:
+        wide = TORCH_OPS["add_bias"](node, wide, inputs[count])
+    result, saturated = rounding.requantise(wide.data, target.exponent - wide.exponent, target.bits)
+    if target.relu:
+        result = result.clamp_(min=0)
+    return Rounded(
+        SimValue(result, target.exponent), rounding.largest_magnitude(wide.data), saturated, wide.exponent
+    )
+
+
+def _weight_gradient(node: Node, target: Target, dy: SimValue, x: SimValue) -> Rounded:
+    """The weight gradients of a few groups at a time, rounded and added up."""
+    exponent = dy.exponent + x.exponent
+    total = torch.zeros(node.shape[1:], dtype=torch.int32, device=dy.data.device)
+    largest = saturated = torch.zeros((), dtype=torch.int64, device=dy.data.device)
+    for _, wide in weight_gradient_parts(node, dy.data, x.data):
+        rounded, clamped = rounding.requantise(wide, target.exponent - exponent, target.bits)
+        total += rounded.sum(0, dtype=torch.int32)
+        largest = torch.maximum(largest, rounding.largest_magnitude(wide))
+        saturated = saturated + clamped
+    return Rounded(SimValue(total, target.exponent), largest, saturated, exponent)

@@ -1,0 +1,728 @@
+"""Trainer: a PyTorch module, loss and optimiser in; trained weights, a Record and a folder of the run out."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spindl.data import Batch, BatchSizeError, batches, decoder_version, steps_per_epoch
+from spindl.evaluation import (
+    CALIBRATION_IMAGES,
+    EVALUATE,
+    Evaluation,
+    calibrate,
+    dry_passes,
+    evaluate,
+    evaluation_graphs,
+    first_images,
+)
+from spindl.examples import Examples, read_examples, step_inputs
+from spindl.graph import Graph
+from spindl.graph.operations import OP_TABLE_VERSION, Value
+from spindl.model import capture
+from spindl.program import (
+    CheckpointFolder,
+    Program,
+    Progress,
+    RunFolderError,
+    State,
+    StateError,
+    Tally,
+    check_state,
+    diff,
+    load_program,
+    save_program,
+    spindl_version,
+)
+from spindl.program.checkpoint import stored_bytes
+from spindl.program.files import disk_errors, write_atomically
+from spindl.program.plain import NotPlain, to_plain
+from spindl.progress import Display, choose_display
+from spindl.records import (
+    LOG,
+    EpochRecord,
+    Record,
+    RecordWriter,
+    epoch_records,
+    epoch_row,
+    read_rows,
+    tensorboard_sink,
+    truncate_log,
+)
+from spindl.run import Session, open_session
+from spindl.train import (
+    Formats,
+    ParameterGroup,
+    TrainingError,
+    float_parameters,
+    initial_state,
+    read_loss,
+    read_optimizer,
+    step_scalars,
+    training_graph,
+    with_frozen,
+)
+
+PROGRAM_FILE = "program.spindl"
+SETTINGS_FILE = "run.json"
+WEIGHTS_FILE = "weights.safetensors"
+CHECKPOINTS = "checkpoints"
+TRAIN, CALIBRATE = "train", "calibrate"
+
+EXECUTOR_NOTES = {
+    "sim": "exact integers on this computer; rates are its own",
+    "interpreter": "the definition, in NumPy on this computer; rates are its own",
+}
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training stopped on a signal after a whole step.
+
+    Attributes:
+        checkpoint: folder to go on from; None for a run without a folder.
+        signal_name: "SIGINT" or "SIGTERM".
+    """
+
+    def __init__(self, checkpoint: Path | None, step: int, signal_name: str) -> None:
+        self.checkpoint, self.step, self.signal_name = checkpoint, step, signal_name
+        where = (
+            f"checkpoint {checkpoint}; the same command with --resume (or resume=True) goes on"
+            if checkpoint
+            else "no run folder"
+        )
+        super().__init__(f"stopped by {signal_name} after step {step}: {where}")
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What a step has changed outside the executor: goes into the State with the values."""
+
+    progress: Progress
+    tally: Tally
+    best: float | None
+
+
+class Trainer:
+    """Trains a module in SpiNNaker's integer arithmetic.
+
+    Args:
+        module: any nn.Module that `spindl check` accepts. It is changed only by `sync`, which `fit` calls at its end.
+        loss: torch.nn.CrossEntropyLoss, MSELoss, BCEWithLogitsLoss, BCELoss, their functions, or their names.
+        optimizer: torch.optim.SGD or spindl.LARS over the module's parameters; parameters that are frozen
+            (requires_grad=False) or in no group are not trained.
+        scheduler: any torch.optim.lr_scheduler of that optimiser.
+        train, test: a `spindl.data` Dataset, or (x, y): uint8 images (count, channels, height, width) or real features
+            (count, ...); class indices (count,), or numbers of the output's shape for the other losses.
+        batch_size: images a step; the last images of an epoch that fill no batch are left out of it.
+        epochs: passes over the training data.
+        seed: of the order of the data and of dropout.
+        run_dir: folder for log, checkpoints, weights; None writes nothing.
+        device, threads: where and with how many threads the executor computes; None: all.
+        executor: "sim" or "interpreter"; their bits are equal.
+        formats: mantissa bits.
+        schedule_interval: whether the scheduler counts epochs or steps.
+        resume: go on from the newest checkpoint of run_dir (from the start if there is none), or from a given one.
+        checkpoint_seconds, checkpoint_steps: how often to write a checkpoint, besides after every epoch (None: never).
+        keep: checkpoints to keep, besides the best.
+        progress: show rate, loss, accuracy and time left.
+        tensorboard: write for TensorBoard too; None: if it is installed and run_dir is given.
+        settings: JSON values to store in the run folder, such as the command line.
+
+    Raises:
+        SpindlError: whatever does not fit is found here, before anything is written or computed.
+    """
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        loss: Any,
+        optimizer: torch.optim.Optimizer,
+        *,
+        scheduler: Any = None,
+        train: Any,
+        test: Any = None,
+        batch_size: int,
+        epochs: int,
+        seed: int = 0,
+        run_dir: str | Path | None = None,
+        device: str = "cpu",
+        executor: str = "sim",
+        formats: Formats | None = None,
+        threads: int | None = None,
+        schedule_interval: Literal["epoch", "step"] = "epoch",
+        resume: bool | str | Path = False,
+        checkpoint_seconds: float | None = 60.0,
+        checkpoint_steps: int | None = None,
+        keep: int = 3,
+        progress: bool = True,
+        tensorboard: bool | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        _check_settings(batch_size, epochs, seed, schedule_interval, keep, resume, run_dir)
+        self.module, self.optimizer, self.scheduler = module, optimizer, scheduler
+        self.loss, self.formats = read_loss(loss), formats or Formats()
+        self.batch_size, self.epochs, self.seed = batch_size, epochs, seed
+        self.run_dir = Path(run_dir).expanduser() if run_dir is not None else None
+        self.device, self.executor, self.threads = device, executor, threads
+        self._schedule_interval = schedule_interval
+        self._resume, self._keep = resume, keep
+        self._checkpoint_seconds, self._checkpoint_steps = checkpoint_seconds, checkpoint_steps
+        self._show = progress
+        self._settings = dict(settings or {})
+        if tensorboard is None:
+            tensorboard = self.run_dir is not None and find_spec("tensorboard") is not None
+        self._tensorboard = tensorboard
+
+        input_shape = _data_shape(train)
+        groups = read_optimizer(optimizer, module)
+        trained = {key for group in groups for key in group.parameters}
+        keys = [name for name, _ in module.named_parameters()]
+        self.forward = with_frozen(capture(module, input_shape), [key for key in keys if key not in trained])
+        self._output_shape = self.forward.nodes[self.forward.outputs["output"]].shape[1:]
+        self._train = read_examples(train, self.loss, input_shape, self._output_shape, "train")
+        self._test = None if test is None else self._read_test(test)
+        count = len(self._train)
+        if batch_size > count:
+            raise BatchSizeError(
+                batch_size, count, 0, f"a batch of {batch_size} from {count} records", f"use a batch of {count} or less"
+            )
+        step_scalars(optimizer, batch_size)  # raises for rates that are not finite
+        open_session(executor, Program({}, {}), State({}, Progress(seed=0)), device=device, threads=threads).close()
+        self.program = self._build_program(groups)
+        self._initial_steps = _tracked_batches(module)
+        parameters = module_arrays(module)
+        self._dry_passes = dry_passes(self.forward, parameters)
+        self.state = State(
+            values=initial_state(_all_states(self.program), parameters),
+            progress=Progress(seed=seed),
+            optimizer=_hyper_parameters(optimizer),
+            scheduler=_scheduler_state(scheduler),
+            program=self.program.digest(),
+        )
+        self._calibrated = False
+
+    # --- what users call ---------------------------------------------------------------------------------------------
+
+    def fit(self) -> Record:
+        """Train until `epochs` are done, then write the weights back into the module.
+
+        Ctrl-C or SIGTERM: the step is finished, a checkpoint written, the weights written back, and Interrupted raised.
+
+        Raises:
+            RunFolderError: the run folder cannot be written, is in use, or holds another run.
+            StateError: the checkpoint to resume from is damaged or belongs to another model.
+            DataError: a picture cannot be read, when its batch is due.
+        """
+        display = choose_display(self._show)
+        with ExitStack() as stack:
+            stack.callback(display.close)
+            display.note(f"executor {self.executor} ({self.device}): {EXECUTOR_NOTES.get(self.executor, '')}")
+            sinks: list[Callable[[Mapping[str, Any]], None]] = []
+            checkpoints, writer = None, None
+            if self.run_dir is not None:
+                stack.enter_context(_locked(self.run_dir))
+                checkpoints = CheckpointFolder(self.run_dir / CHECKPOINTS, self._keep)
+                self._prepare_folder(self.run_dir, checkpoints, display)
+                writer = stack.enter_context(closing(RecordWriter(self.run_dir / LOG)))
+                sinks.append(writer.write)
+                if self._tensorboard:
+                    write, close = tensorboard_sink(self.run_dir / "tensorboard", self.state.progress.step)
+                    stack.callback(close)
+                    sinks.append(write)
+            past = epoch_records(read_rows(self.run_dir / LOG)) if self.run_dir is not None else ()
+            session = stack.enter_context(closing(self._open()))
+            stopping = stack.enter_context(_signals())
+            self._calibrate(session)
+            header = {"kind": "resume" if self.state.progress.step else "run", "step": self.state.progress.step}
+            header |= {
+                "executor": self.executor,
+                "device": self.device,
+                "spindl": spindl_version(),
+                "program": self.state.program,
+            }
+            for sink in sinks:
+                sink({**header, "settings": self._settings})
+            run = _Run(self, session, checkpoints, writer, sinks, display, stopping)
+            if checkpoints is not None and checkpoints.latest() is None:
+                run.save()
+            try:
+                epochs = run.train(list(past))
+            finally:
+                self.state = run.snapshot()
+                self.sync()
+            if self.run_dir is not None:
+                self._write_weights(self.run_dir)
+        return Record(self.executor, self.run_dir, tuple(epochs))
+
+    def evaluate(self, data: Any) -> Evaluation:
+        """Loss and accuracy over a dataset (as in `test`) with the weights as they are."""
+        examples = self._read_test(data)
+        graphs = evaluation_graphs(
+            self.forward, self.loss, self.formats, self.batch_size, len(examples), self._train.dataset.normalisation
+        )
+        if not self._calibrated:
+            with closing(self._open()) as session:
+                self._calibrate(session)
+                self.state = replace(self.state, values=session.state())
+        wanted = {name for graph in graphs.values() for name in _state_names(graph)}
+        state = replace(self.state, values={name: v for name, v in self.state.values.items() if name in wanted})
+        program = Program(graphs, self.program.metadata)
+        with closing(open_session(self.executor, program, state, device=self.device, threads=self.threads)) as session:
+            result = evaluate(session, examples, self.batch_size)
+        assert result is not None
+        return result
+
+    def sync(self) -> None:
+        """Write weights and running statistics into the module (rounded to float32; the State keeps the exact ones)."""
+        trained = float_parameters(self.state.values)
+        tracked = self._initial_steps
+        with torch.no_grad():
+            for key, tensor in self.module.state_dict(keep_vars=True).items():
+                if key in trained:
+                    tensor.copy_(torch.from_numpy(np.ascontiguousarray(trained[key])))
+                elif key in tracked:
+                    tensor.fill_(tracked[key] + self.state.progress.step)
+
+    # --- parts -------------------------------------------------------------------------------------------------------
+
+    def _read_test(self, data: Any) -> Examples:
+        examples = read_examples(data, self.loss, self._train.dataset.image_shape, self._output_shape, "test")
+        if (examples.dataset.normalisation is None) != (self._train.dataset.normalisation is None):
+            raise TrainingError(
+                "the training data are images and the test data features, or the other way round",
+                "test data",
+                "give both alike",
+            )
+        return examples
+
+    def _build_program(self, groups: tuple[ParameterGroup, ...]) -> Program:
+        dataset, batch = self._train.dataset, self.batch_size
+        common = (self.forward, self.loss, groups, self.formats)
+        graphs = {TRAIN: training_graph(*common, batch, dataset.normalisation)}
+        if batch > CALIBRATION_IMAGES:
+            graphs[CALIBRATE] = training_graph(*common, CALIBRATION_IMAGES, dataset.normalisation)
+        count = batch if self._test is None else len(self._test)
+        graphs |= evaluation_graphs(self.forward, self.loss, self.formats, batch, count, dataset.normalisation)
+        if EVALUATE not in graphs:  # prediction from the run folder uses it
+            graphs |= evaluation_graphs(self.forward, self.loss, self.formats, batch, batch, dataset.normalisation)
+        metadata = {
+            "spindl": spindl_version(),
+            "op_table": OP_TABLE_VERSION,
+            "decoder": decoder_version(),
+            "model": type(self.module).__name__,
+            "input_shape": list(dataset.image_shape),
+            "classes": list(dataset.classes),
+            "normalisation": to_plain(dataset.normalisation),
+            "loss": asdict(self.loss),
+            "formats": asdict(self.formats),
+            "optimizer": [asdict(group) for group in groups],
+            "batch_size": batch,
+        }
+        return Program(graphs, json.loads(json.dumps(metadata)))
+
+    def _open(self) -> Session:
+        return open_session(self.executor, self.program, self.state, device=self.device, threads=self.threads)
+
+    def _calibrate(self, session: Session) -> None:
+        """First exponents, once per run: the result is part of the State."""
+        if self._calibrated:
+            return
+        with closing(batches(self._train.dataset, self.batch_size, self.seed, 0)) as steps:
+            batch: Batch = next(steps)
+        size = min(self.batch_size, CALIBRATION_IMAGES)
+        batch = first_images(batch, size)
+        inputs = self.inputs(batch, Progress(seed=self.seed))
+        calibrate(session, TRAIN if size == self.batch_size else CALIBRATE, inputs, self._dry_passes)
+        self._calibrated = True
+
+    def inputs(self, batch: Batch, progress: Progress) -> dict[str, Value]:
+        """All inputs of a training step on a batch of the training data."""
+        scalars = step_scalars(self.optimizer, len(batch), progress.previous_batch)
+        return step_inputs(
+            self._train, batch, start=progress.position, seed=progress.seed, step=progress.step, scalars=scalars
+        )
+
+    def _prepare_folder(self, run_dir: Path, checkpoints: CheckpointFolder, display: Display) -> None:
+        """Take up the newest checkpoint, or start a new run; raises before anything there is changed."""
+        checkpoints.clean()
+        if self._resume is False and checkpoints.names():
+            raise RunFolderError(
+                "this folder holds a run already", str(run_dir), "resume it (--resume), or choose another --run-dir"
+            )
+        folder = None if isinstance(self._resume, bool) else Path(self._resume)
+        if folder is not None and not folder.is_dir():
+            raise StateError(
+                "no such checkpoint", str(folder), f"there are: {', '.join(checkpoints.names()) or 'none'}"
+            )
+        state = checkpoints.load(folder)
+        if state is not None:
+            self._take_up(state, folder or checkpoints.latest() or run_dir, run_dir, display)
+            if folder is not None:
+                checkpoints.forget_after(folder)
+        else:
+            if self._resume:
+                display.note("no checkpoint to resume from yet: starting anew")
+            _check_space(run_dir, stored_bytes(self.state.values))
+            save_program(self.program, run_dir / PROGRAM_FILE)
+            settings = {"executor": self.executor, "settings": self._settings}
+            write_atomically(run_dir / SETTINGS_FILE, (json.dumps(settings, indent=1) + "\n").encode())
+        with disk_errors(checkpoints.path):
+            checkpoints.path.mkdir(exist_ok=True)
+        truncate_log(run_dir / LOG, self.state.progress.step if state else -1, self.state.progress.epoch)
+
+    def _take_up(self, state: State, folder: Path, run_dir: Path, display: Display) -> None:
+        if state.program != self.program.digest():
+            check_state(replace(state, program=""), self.program, str(folder))
+            differences = diff(load_program(run_dir / PROGRAM_FILE), self.program, 5)
+            raise StateError(
+                "the checkpoint was written with other settings:",
+                str(folder),
+                "use the settings that the run was started with, or another --run-dir",
+                differences=differences,
+            )
+        check_state(state, self.program, str(folder))
+        if state.progress.seed != self.seed:
+            raise StateError(
+                f"the checkpoint was written with seed {state.progress.seed}, not {self.seed}",
+                str(folder),
+                "use the same seed",
+            )
+        saved = load_program(run_dir / PROGRAM_FILE).metadata.get("decoder")
+        if saved != decoder_version():
+            display.note(
+                f"note: pictures were decoded by {saved} before, now by {decoder_version()}; they may differ in places"
+            )
+        _restore(self.optimizer, self.scheduler, state)
+        self.state, self._calibrated = state, True
+        display.note(f"resuming from {folder} (step {state.progress.step}, epoch {state.progress.epoch + 1})")
+
+    def _write_weights(self, run_dir: Path) -> None:
+        from safetensors.torch import save
+
+        tensors = {key: t.detach().cpu().contiguous().clone() for key, t in self.module.state_dict().items()}
+        write_atomically(run_dir / WEIGHTS_FILE, save(tensors))
+
+
+class _Run:
+    """One call of `fit`: the loop over epochs and steps."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        session: Session,
+        checkpoints: CheckpointFolder | None,
+        writer: RecordWriter | None,
+        sinks: list[Callable[[Mapping[str, Any]], None]],
+        display: Display,
+        stopping: Callable[[], str],
+    ) -> None:
+        self._trainer, self._session, self._checkpoints = trainer, session, checkpoints
+        self._writer, self._sinks, self._display, self._stopping = writer, sinks, display, stopping
+        state = trainer.state
+        self._kept = _Kept(state.progress, state.tally, state.best)
+        self._per_epoch = steps_per_epoch(len(trainer._train), trainer.batch_size)
+        self._saved_at = time.monotonic()
+        self._seconds, self._images = 0.0, 0  # measured in this epoch, since the start of this process
+
+    def train(self, past: list[EpochRecord]) -> list[EpochRecord]:
+        """All epochs that are left. Raises Interrupted."""
+        t, per_epoch = self._trainer, self._per_epoch * self._trainer.batch_size
+        self._display.begin(t.epochs * per_epoch, self._kept.progress.images)
+        while self._kept.progress.epoch < t.epochs:
+            self._steps()
+            self._check_signal()
+            record = self._end_epoch()
+            past.append(record)
+            self._display.epoch(record, t.epochs)
+            self._check_signal()
+        return past
+
+    def snapshot(self) -> State:
+        """The State as it is now."""
+        t = self._trainer
+        return State(
+            values=self._session.state(),
+            progress=self._kept.progress,
+            tally=self._kept.tally,
+            optimizer=_hyper_parameters(t.optimizer),
+            scheduler=_scheduler_state(t.scheduler),
+            best=self._kept.best,
+            program=t.state.program,
+        )
+
+    def save(self, *, best: bool = False) -> Path | None:
+        """Write a checkpoint, if there is a run folder."""
+        if self._checkpoints is None:
+            return None
+        if self._writer is not None:
+            self._writer.sync()  # the log must never be behind the checkpoint
+        folder = self._checkpoints.save(self.snapshot(), best=best)
+        self._saved_at = time.monotonic()
+        return folder
+
+    def _check_signal(self) -> None:
+        if self._stopping():
+            raise Interrupted(self.save(), self._kept.progress.step, self._stopping())
+
+    def _steps(self) -> None:
+        """The steps that the present epoch still has."""
+        t, progress = self._trainer, self._kept.progress
+        steps = batches(
+            t._train.dataset, t.batch_size, t.seed, progress.epoch, start_step=progress.position // t.batch_size
+        )
+        with closing(steps):
+            started = time.monotonic()
+            for batch in steps:
+                outputs = self._session.step(TRAIN, t.inputs(batch, self._kept.progress))
+                now = time.monotonic()
+                self._seconds, self._images = self._seconds + now - started, self._images + len(batch)
+                self._after_step(outputs, len(batch), now - started)
+                if self._checkpoint_due():
+                    self.save()
+                self._check_signal()
+                started = time.monotonic()
+
+    def _after_step(self, outputs: Mapping[str, Value], images: int, seconds: float) -> None:
+        t, p = self._trainer, self._kept.progress
+        loss = int(outputs["loss"].mantissa)
+        correct = int(outputs["correct"].mantissa) if "correct" in outputs else None
+        saturation = {
+            name.partition("/")[2]: int(value.mantissa)
+            for name, value in outputs.items()
+            if name.startswith("saturation/") and int(value.mantissa)
+        }
+        row = {
+            "kind": "step",
+            "step": p.step + 1,
+            "epoch": p.epoch + 1,
+            "loss": loss / 65536 / images,
+            "accuracy": None if correct is None else correct / images,
+            "learning_rates": _rates(t.optimizer),
+            "images_per_second": round(images / seconds, 1) if seconds else None,
+            "saturation": saturation,
+        }
+        progress = replace(
+            p, step=p.step + 1, position=p.position + images, images=p.images + images, previous_batch=images
+        )
+        tally = self._kept.tally.plus(loss, correct, images, saturation)
+        self._kept = replace(self._kept, progress=progress, tally=tally)
+        if t.scheduler is not None and t._schedule_interval == "step":
+            _advance(t.scheduler, loss / 65536 / images)
+        for sink in self._sinks:
+            sink(row)
+        rate = self._images / self._seconds if self._seconds else 0.0
+        self._display.step(progress.images, p.epoch + 1, t.epochs, tally.mean_loss(), tally.accuracy(), rate)
+
+    def _checkpoint_due(self) -> bool:
+        t = self._trainer
+        by_steps = t._checkpoint_steps is not None and self._kept.progress.step % t._checkpoint_steps == 0
+        by_time = t._checkpoint_seconds is not None and time.monotonic() - self._saved_at >= t._checkpoint_seconds
+        return by_steps or by_time
+
+    def _end_epoch(self) -> EpochRecord:
+        """Test, schedule, record, checkpoint. A signal in the test leaves all that to the next start."""
+        t, p, tally = self._trainer, self._kept.progress, self._kept.tally
+        tested = None
+        if t._test is not None:
+            tested = evaluate(self._session, t._test, t.batch_size, lambda: bool(self._stopping()))
+            if tested is None:
+                self._check_signal()
+        record = EpochRecord(
+            epoch=p.epoch + 1,
+            step=p.step,
+            loss=tally.mean_loss(),
+            accuracy=tally.accuracy(),
+            test_loss=tested.loss if tested else None,
+            test_accuracy=tested.accuracy if tested else None,
+            learning_rates=tuple(_rates(t.optimizer)),
+            images_per_second=round(self._images / self._seconds, 1) if self._seconds else 0.0,
+            seconds=round(self._seconds, 3),
+            saturation=dict(sorted(tally.saturation.items())),
+        )
+        score = None
+        if tested is not None:
+            score = tested.accuracy if tested.accuracy is not None else -tested.loss
+        best = score is not None and (self._kept.best is None or score > self._kept.best)
+        if t.scheduler is not None and t._schedule_interval == "epoch":
+            _advance(t.scheduler, tested.loss if tested else record.loss)
+        self._kept = _Kept(replace(p, epoch=p.epoch + 1, position=0), Tally(), score if best else self._kept.best)
+        self._seconds, self._images = 0.0, 0
+        for sink in self._sinks:
+            sink(epoch_row(record))
+        self.save(best=best)
+        return record
+
+
+# --- small parts -----------------------------------------------------------------------------------------------------
+
+
+def _check_settings(
+    batch_size: int, epochs: int, seed: int, schedule_interval: str, keep: int, resume: bool | str | Path, run_dir: Any
+) -> None:
+    limits = {"batch_size": (batch_size, 1), "epochs": (epochs, 0), "seed": (seed, 0), "keep": (keep, 1)}
+    for name, (value, lowest) in limits.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+            raise TrainingError(f"{name} of {value!r}", name, f"choose a whole number of {lowest} or more")
+    if seed >= 2**32:
+        raise TrainingError(f"seed of {seed}", "seed", "choose a seed below 2^32")
+    if schedule_interval not in ("epoch", "step"):
+        raise TrainingError(f"schedule_interval {schedule_interval!r}", "schedule_interval", "choose 'epoch' or 'step'")
+    if resume and run_dir is None:
+        raise TrainingError("resume without a run folder", "resume", "name the folder of the run (run_dir, --run-dir)")
+
+
+def _data_shape(data: Any) -> tuple[int, ...]:
+    """Shape of one record, before anything else is known."""
+    shape = getattr(data, "image_shape", None)
+    if shape is None and isinstance(data, tuple | list) and len(data) == 2:
+        shape = tuple(np.shape(data[0]))[1:]
+    if not shape:
+        raise TrainingError(
+            f"training data of type {type(data).__name__}",
+            "train data",
+            "give a spindl.data Dataset or a pair (x, y) of arrays",
+        )
+    return tuple(shape)
+
+
+def module_arrays(module: torch.nn.Module) -> dict[str, NDArray[Any]]:
+    """Parameters and buffers as arrays, by state_dict key."""
+    return {key: tensor.detach().cpu().numpy() for key, tensor in module.state_dict().items()}
+
+
+def _tracked_batches(module: torch.nn.Module) -> dict[str, int]:
+    """BatchNorm's counters of batches at the start."""
+    return {k: int(t.item()) for k, t in module.state_dict().items() if k.endswith("num_batches_tracked")}
+
+
+def _state_names(graph: Graph) -> set[str]:
+    return {str(node.attributes["name"]) for node in graph.nodes if node.op == "state"}
+
+
+def _all_states(program: Program) -> Graph:
+    """A graph of all state nodes of a program."""
+    nodes = {node.attributes["name"]: node for g in program.graphs.values() for node in g.nodes if node.op == "state"}
+    return Graph(tuple(nodes.values()), {})
+
+
+def _rates(optimizer: torch.optim.Optimizer) -> list[float]:
+    return [float(group["lr"]) for group in optimizer.param_groups]
+
+
+def _hyper_parameters(optimizer: torch.optim.Optimizer) -> tuple[Mapping[str, Any], ...]:
+    return tuple(
+        {key: to_plain(value) for key, value in group.items() if key not in ("params", "param_names")}
+        for group in optimizer.param_groups
+    )
+
+
+def _scheduler_state(scheduler: Any) -> Mapping[str, Any] | None:
+    if scheduler is None:
+        return None
+    state: Mapping[str, Any] = scheduler.state_dict()
+    try:
+        to_plain(state)
+    except NotPlain as error:
+        raise TrainingError(
+            f"the state of the scheduler {type(scheduler).__name__} holds '{error}', which a checkpoint cannot carry",
+            "scheduler",
+            "let its state_dict() return numbers, strings, lists and dicts only",
+        ) from error
+    return state
+
+
+def _restore(optimizer: torch.optim.Optimizer, scheduler: Any, state: State) -> None:
+    """Hyper-parameters and schedule as they were; they are the checkpoint's, not the script's."""
+    if len(state.optimizer) != len(optimizer.param_groups) or (scheduler is None) != (state.scheduler is None):
+        raise StateError(
+            "the checkpoint has other parameter groups, or a schedule where there is none now (or the other way round)",
+            "optimizer",
+            "use the settings that the run was started with, or another --run-dir",
+        )
+    if scheduler is not None:
+        scheduler.load_state_dict(dict(state.scheduler or {}))
+    for group, saved in zip(optimizer.param_groups, state.optimizer, strict=True):
+        for key, value in saved.items():
+            if isinstance(group.get(key), torch.Tensor):
+                group[key].fill_(value)
+            else:
+                group[key] = value
+
+
+def _advance(scheduler: Any, loss: float) -> None:
+    with warnings.catch_warnings():
+        # PyTorch misses a call of optimizer.step(): the step happened in integers.
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*before.*optimizer.step.*")
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            scheduler.step(loss)
+        else:
+            scheduler.step()
+
+
+@contextmanager
+def _locked(run_dir: Path) -> Iterator[None]:
+    """The run folder, made if need be, for this process alone. Raises RunFolderError."""
+    with disk_errors(run_dir):
+        run_dir.mkdir(parents=True, exist_ok=True)
+        file = (run_dir / "lock").open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunFolderError(
+                "another run is writing here", str(run_dir), "wait for it, or choose another --run-dir"
+            ) from error
+        yield
+
+
+def _check_space(run_dir: Path, checkpoint: int) -> None:
+    import shutil
+
+    with disk_errors(run_dir):
+        free = shutil.disk_usage(run_dir).free
+    needed = 2 * checkpoint + (1 << 20)
+    if free < needed:
+        raise RunFolderError(
+            f"{free / 1e6:.1f} MB free, two checkpoints and the log take {needed / 1e6:.1f} MB",
+            str(run_dir),
+            "free some space, or choose another --run-dir",
+        )
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[], str]]:
+    """Note SIGINT and SIGTERM instead of dying; yields a function that names the signal that came ("" for none).
+
+    A second SIGINT ends the program at once. Outside the main thread signals are left alone.
+    """
+    came: list[str] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if came and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        came.append(signal.Signals(number).name)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: ""
+        return
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: came[0] if came else ""
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

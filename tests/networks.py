@@ -52,7 +52,7 @@ class Layers:
             inputs.append(self.parameter(f"{name}.bias", self.generator.normal(0, 0.1, outputs)))
         return self.add("linear", *inputs, name=name)
 
-    def batch_norm(self, x: int, *, name: str, momentum: float = 0.1) -> int:
+    def batch_norm(self, x: int, *, name: str, momentum: float = 0.1, frozen: bool = False) -> int:
         channels = self.nodes[x].shape[1]
         gamma = self.parameter(f"{name}.weight", self.generator.uniform(0.5, 1.5, channels))
         beta = self.parameter(f"{name}.bias", self.generator.normal(0, 0.2, channels))
@@ -68,6 +68,7 @@ class Layers:
             momentum=momentum,
             running_mean=f"{name}.running_mean",
             running_var=f"{name}.running_var",
+            frozen=frozen,
         )
 
     def graph(self) -> Graph:
@@ -118,6 +119,20 @@ def small_resnet(seed: int = 0) -> Layers:
     x = block(block(x, 4, 1, "block1"), 8, 2, "block2")
     x = n.add("average_pool", x, name="mean", rows=((0, 4),), columns=((0, 4),), divisor=None)
     n.linear(n.add("reshape", x, name="flatten", shape=(8,)), 10, name="fc")
+    return n
+
+
+def frozen_norms(seed: int = 0) -> Layers:
+    """BatchNorm whose statistics are frozen, before and behind one that follows the batch."""
+    n = Layers((3, 8, 8), seed)
+    x = n.convolution(0, 6, (3, 3), name="conv1", **padded(1))
+    x = n.add("relu", n.batch_norm(x, name="bn1", frozen=True), name="relu1")
+    x = n.add("relu", n.batch_norm(n.convolution(x, 6, (3, 3), name="conv2"), name="bn2"), name="relu2")
+    x = n.batch_norm(n.convolution(x, 4, (3, 3), name="conv3", **padded(0, 2)), name="bn3", frozen=True)
+    for name, channels in (("bn1", 6), ("bn3", 4)):
+        n.parameters[f"{name}.running_mean"] = n.generator.normal(0, 0.3, channels).astype(np.float32)
+        n.parameters[f"{name}.running_var"] = n.generator.uniform(0.2, 3, channels).astype(np.float32)
+    n.linear(n.add("reshape", x, name="flatten", shape=(16,)), 10, name="fc")
     return n
 
 

@@ -188,15 +188,23 @@ def _batch_norm_gradient(b: Builder, node: Node, saved: Saved, dy: int, formats:
     sg = b.emit("channel_sum", dy)
     sgx = b.emit("channel_dot", dy, saved.inputs[0])
     count = s["count"]
-    dgamma = b.emit("gamma_gradient", sg, sgx, s["s1"], s["inverse"], count=count)
+    if s["frozen"]:
+        dgamma = b.emit("running_gamma_gradient", sg, sgx, s["mean"], s["inverse"])
+    else:
+        dgamma = b.emit("gamma_gradient", sg, sgx, s["s1"], s["inverse"], count=count)
     gradients: list[int | None] = [None, dgamma, sg][: len(saved.inputs)]
     if saved.needs[0]:
         name = b.unique(f"{saved.name}.input_gradient")
         site = b.site(name)
         scale = b.emit("batch_norm_scale", s["gamma"], s["inverse"], site, sg)
-        slope = b.emit("batch_norm_slope", s["gamma"], s["inverse"], dgamma, s["s1"], site, count=count)
-        offset = b.emit("batch_norm_gradient_offset", scale, slope, sg, s["s1"], site, count=count)
-        wide = b.emit("affine_pair", dy, scale, saved.inputs[0], slope, offset)
+        if s["frozen"]:
+            none = b.constant((0,) * node.shape[1], 0, INT32)
+            offset = b.emit("batch_norm_offset", none, none, sg, site, count=count)  # zeros at the exponent of scale * dy
+            wide = b.emit("affine", dy, scale, offset)
+        else:
+            slope = b.emit("batch_norm_slope", s["gamma"], s["inverse"], dgamma, s["s1"], site, count=count)
+            offset = b.emit("batch_norm_gradient_offset", scale, slope, sg, s["s1"], site, count=count)
+            wide = b.emit("affine_pair", dy, scale, saved.inputs[0], slope, offset)
         gradients[0] = b.round_at(wide, site, name, formats.gradients)
     return gradients
 
@@ -215,7 +223,10 @@ def _batch_norm(b: Builder, node: Node, saved: Saved, formats: Formats) -> int:
     eps = pairs.from_fraction(Fraction(str(node.attributes["eps"])))
     name = b.unique(f"{saved.name}.output")
     site = b.site(name)
-    if b.training and not node.attributes.get("frozen", False):
+    frozen = bool(node.attributes.get("frozen", False))
+    saved.extra |= {"gamma": gamma, "count": count, "frozen": frozen}
+    mean, variance = _running_states(b, node)
+    if b.training and not frozen:
         if count < 2:
             raise TrainingError(
                 "BatchNorm over a single value per channel has no variance",
@@ -226,23 +237,16 @@ def _batch_norm(b: Builder, node: Node, saved: Saved, formats: Formats) -> int:
         inverse = b.emit("inverse_deviation", s1, s2, count=count, eps=eps)
         scale = b.emit("batch_norm_scale", gamma, inverse, site, s1)
         offset = b.emit("batch_norm_offset", beta, scale, s1, site, count=count)
-        saved.extra |= {"gamma": gamma, "inverse": inverse, "s1": s1, "count": count}
-        mean, variance = _running_states(b, node)
+        saved.extra |= {"inverse": inverse, "s1": s1}
         momentum = (Fraction(str(node.attributes["momentum"])) * 2**15 + Fraction(1, 2)).__floor__()
         a = {"count": count, "momentum": momentum}
         b.updates[f"running/{node.attributes['running_mean']}"] = b.emit("running_mean", mean, s1, **a)
         b.updates[f"running/{node.attributes['running_var']}"] = b.emit("running_variance", variance, s1, s2, **a)
-    elif b.training:
-        raise TrainingError(
-            "BatchNorm with frozen statistics cannot be trained through",
-            saved.name,
-            "leave the module in training mode, or fold it into the layer before it",
-        )
-    else:
-        mean, variance = _running_states(b, node)
+    else:  # evaluation, or statistics frozen by `.eval()` on the layer
         inverse = b.emit("running_inverse_deviation", variance, eps=eps)
         scale = b.emit("batch_norm_scale", gamma, inverse, site, b.emit("exponent_of", x))
         offset = b.emit("running_offset", beta, scale, mean, site)
+        saved.extra |= {"inverse": inverse, "mean": mean}
     return b.round_at(b.emit("affine", x, scale, offset), site, name, formats.activations)
 
 

@@ -311,6 +311,14 @@ _plain(
     count=24,
 )
 _plain(
+    "running_gamma_gradient",
+    lambda m: [
+        (*_gradient_sums(m, 24)[:2], m.pairs(3, -33, positive=False), m.pairs(3)),
+        (zeros((2,), -18, WIDE), zeros((2,), -30, WIDE), m.pairs(2), m.pairs(2)),
+        (full(WIDE, (1,), -24 * 32767, 0), full(WIDE, (1,), 24 * 32767**2, 0), m.pairs(1, 20), m.pairs(1, 20)),
+    ],
+)
+_plain(
     "batch_norm_slope",
     lambda m: [
         (m.int32((3,)), m.pairs(3), m.pairs(3, -35, positive=False), full(WIDE, (3,), 5, -12), site(-12)),

@@ -14,7 +14,7 @@ from spindl.graph.operations import Value
 from spindl.model.evaluate import evaluate
 from spindl.train import Formats, Loss, ParameterGroup, initial_state, training_graph
 from spindl.train.optimizers import scalar
-from tests.networks import Layers, byte_batch, padded, small_lenet, small_resnet, window
+from tests.networks import Layers, byte_batch, frozen_norms, padded, small_lenet, small_resnet, window
 
 BATCH = 8
 NORMALISATION = ((0.5,) * 3, (0.25,) * 3)
@@ -51,7 +51,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-NETWORKS = {"lenet": small_lenet, "resnet": small_resnet, "mixed": mixed, "overlapping": overlapping}
+NETWORKS = {"lenet": small_lenet, "resnet": small_resnet, "mixed": mixed, "overlapping": overlapping, "frozen": frozen_norms}
 
 
 @pytest.mark.parametrize("name", NETWORKS)

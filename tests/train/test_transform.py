@@ -226,7 +226,6 @@ def dropping(p: float) -> Layers:
         (normalised(), 1, "single value per channel", "bn"),
         (normalised(eps=0.0), 4, "eps=0.0", "bn"),
         (normalised(eps=2.0), 4, "eps=2.0", "bn"),
-        (normalised(frozen=True), 4, "frozen statistics", "bn"),
         (dropping(1.0), 4, "p=1.0 leaves nothing", "drop"),
         (dropping(0.99999), 4, "leaves nothing", "drop"),
     ],

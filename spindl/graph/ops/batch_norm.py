@@ -209,6 +209,21 @@ def gamma_gradient(node: Node, sg: Value, sgx: Value, s1: Value, inverse: Value)
 
 
 @operation(
+    "running_gamma_gradient",
+    _pair_rule,
+    combine="whole",
+    formula="dgamma = (Sgx - Sg * running mean) * inverse, pairs: the gradient where statistics are frozen",
+)
+def running_gamma_gradient(node: Node, sg: Value, sgx: Value, mean: Value, inverse: Value) -> Value:
+    """wide (C,), wide (C,), pair (C, 2), pair (C, 2) -> pair (C, 2)."""
+    result = []
+    for g, gx, m, i in zip(_integers(sg), _integers(sgx), _pairs(mean), _pairs(inverse), strict=True):
+        shift = pairs.negate(pairs.multiply(pairs.normalise(g, sg.exponent), m))
+        result.append(pairs.multiply(pairs.add(pairs.normalise(gx, sgx.exponent), shift), i))
+    return _pair_value(result)
+
+
+@operation(
     "batch_norm_slope",
     _wide_rule,
     combine="whole",

@@ -17,6 +17,7 @@ HOST_OPS = (
     "batch_norm_offset",
     "running_offset",
     "gamma_gradient",
+    "running_gamma_gradient",
     "batch_norm_slope",
     "batch_norm_gradient_offset",
     "running_mean",

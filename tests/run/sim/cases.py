@@ -508,6 +508,13 @@ def _(draw: Draw) -> Case:
     return Case([s.sg, s.sgx, s.s1, deviations(draw, channels)], {"count": s.count})
 
 
+@case("running_gamma_gradient")
+def _(draw: Draw) -> Case:
+    channels = draw.integer(1, 6)
+    s = statistics(draw, channels)
+    return Case([s.sg, s.sgx, draw.pairs(channels), deviations(draw, channels)])
+
+
 @case("batch_norm_slope")
 def _(draw: Draw) -> Case:
     channels = draw.integer(1, 6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -279,3 +280,28 @@ def test_paths_and_threads() -> None:
         _native.set_vector_path("sse2")
     with variant("portable", 3):
         assert (_native.vector_path(), _native.threads()) == ("portable", 3)
+
+
+def test_calls_from_several_python_threads() -> None:
+    """Callers share one pool and may change its size while others wait."""
+    case = Case(2, 9, 9, 16, 16, shift=14)
+    x, w, _, _ = arrays(case)
+    expected, statistics = oracle.rounded(oracle.convolution(x, w, None, case.out, *case.geometry), 14, 16383)
+    wrong = []
+
+    def call(index: int) -> None:
+        for turn in range(50):
+            if index == 0:
+                _native.set_threads(1 + turn % 4)
+            y = np.empty(expected.shape, np.int16)
+            result = _native.convolution(x, w, None, y, *case.geometry, 14, 16383)
+            if result != statistics or not np.array_equal(y, expected):
+                wrong.append((index, turn))
+
+    with variant(PATHS[-1], 2):
+        callers = [threading.Thread(target=call, args=(index,)) for index in range(4)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+    assert wrong == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -76,7 +77,7 @@ def test_training_steps_with_gathered_transfers(name: str) -> None:
     simulator = Simulator(graph, vector_path="torch")
     simulator.steps = compile_graph(graph, simulator.device, simulator.backend, gather=True)
     waits = sum(step.op == "transfer" for step in simulator.steps)
-    norms = len(graph.find("inverse_deviation")) + len(graph.find("gamma_gradient"))
+    norms = sum(len(graph.find(op)) for op in ("inverse_deviation", "gamma_gradient", "running_gamma_gradient"))
     assert waits <= norms + 3, "parameters at the start, BatchNorm's sums, LARS's norms, extents at the end"
     follow(simulator, graph, state, shape, 3)
 
@@ -123,3 +124,13 @@ def test_unknown_vector_path() -> None:
     graph, _, _ = training("lenet", "sgd", Formats(), 2)
     with pytest.raises(RunError, match="no vector path 'sse9'"):
         Simulator(graph, vector_path="sse9")
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_inner_values_can_be_looked_at(group: str) -> None:
+    """Outputs in the middle of what is usually fused: the step gives them, and everything else stays the same."""
+    graph, state, shape = training("lenet", group, Formats(), 3)
+    inner = ("direction", "momentum", "saturate32", "requantise", "convolution", "add_bias", "sum_groups")
+    looked_at = {f"inner/{i}": i for op in inner for i in graph.find(op)}
+    graph = replace(graph, outputs={**graph.outputs, **looked_at})
+    follow(Simulator(graph), graph, state, shape, 2)

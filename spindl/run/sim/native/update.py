@@ -104,14 +104,18 @@ def _chain(graph: Graph, users: Sequence[Sequence[int]], visible: set[int], star
     if "momentum" in final:
         again = final["momentum"]
         second = by_op(again).get("saturate32")
-        if second is None or graph.nodes[again].inputs[1] != start:
+        # Nesterov's second look: at the same direction, with the same factor, from the new velocity.
+        same_inputs = moved is not None and graph.nodes[again].inputs[1:] == graph.nodes[moved].inputs[1:]
+        if second is None or not same_inputs or graph.nodes[again].inputs[0] != saturate:
             return None
         nesterov = again, second
         final = by_op(second)
     if "descend" not in final:
         return None
     chain = Chain(start, moved, saturate, after.get("extent"), nesterov, final["descend"])
-    inner = {start, total, *((nesterov[0], nesterov[1]) if nesterov else ())}
+    inner = {start, total, *(nesterov or ())}
+    if moved is None:
+        inner.add(saturate)  # with momentum it is the new velocity, which the step gives
     members = {*inner, saturate, chain.descend} | ({chain.extent} if chain.extent is not None else set())
     closed = all(set(users[i]) <= members for i in (*inner, saturate)) and not inner & visible
     tail = graph.nodes[chain.descend].inputs

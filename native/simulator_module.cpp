@@ -4,6 +4,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <array>
 #include <cstdint>
@@ -484,9 +485,9 @@ NB_MODULE(_native, m) {
     m.doc() = "Exact integer kernels of the simulator: int16 tensors, channels last, every result rounded once.";
     m.def("set_threads", &set_threads, "count"_a, "Sets the number of threads of all kernels (at least 1).");
     m.def("threads", &threads, "Number of threads of all kernels.");
-    m.def("set_vector_path", &set_vector_path, "name"_a, "Chooses 'portable' or 'avx512vnni'; results are the same.");
+    m.def("set_vector_path", &set_vector_path, "name"_a, "Chooses one of vector_paths(); results are the same.");
     m.def("vector_path", &vector_path, "Name of the instruction set in use.");
-    m.def("has_avx512vnni", &has_avx512vnni, "True if this processor can run the path 'avx512vnni'.");
+    m.def("vector_paths", &vector_paths, "Instruction sets that this processor has kernels for, the fastest first.");
     bind_channel_scalars(m);
     bind_update(m);
     m.def("convolution", &py_convolution, "x"_a, "w"_a, "bias"_a.none(), "out"_a, "stride"_a = PairArgument{1, 1},

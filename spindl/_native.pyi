@@ -27,11 +27,11 @@ def set_threads(count: int) -> None:
     """Number of threads of all kernels, at least 1; at first the number of CPUs that this process may use."""
 
 def threads() -> int: ...
-def has_avx512vnni() -> bool:
-    """Whether this processor can run the vector path 'avx512vnni'."""
+def vector_paths() -> list[str]:
+    """Instruction sets that this processor has kernels for, the fastest first: 'avx512vnni', 'avx2', 'portable'."""
 
 def set_vector_path(name: str) -> None:
-    """Choose 'portable' or 'avx512vnni'; at first the fastest that the processor has."""
+    """Choose one of `vector_paths()`; at first the fastest."""
 
 def vector_path() -> str: ...
 

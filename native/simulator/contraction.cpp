@@ -610,8 +610,9 @@ Statistics solve(const Problem& p, const Requantise& q) {
     for (int64_t o = 0; p.bias != nullptr && o < p.groups * p.outputs; ++o) {
         largest_bias = std::max(largest_bias, std::abs(p.bias[o]));
     }
-    std::vector<Statistics> statistics(static_cast<size_t>(threads()));
-    parallel([&](int index, int count) {
+    const int workers = threads();
+    std::vector<Statistics> statistics(static_cast<size_t>(workers));
+    parallel(workers, [&](int index, int count) {
         thread_local Scratch region_memory, energy_memory, window_memory;
         Worker worker{k, p, plan, q, packed, largest_bias, region_memory, energy_memory, window_memory};
         const Range range = share(static_cast<int64_t>(plan.tasks.size()), index, count);

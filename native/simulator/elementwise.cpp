@@ -16,19 +16,24 @@ constexpr int64_t kPatternLength = 256;  // channels are repeated to at least th
 constexpr int64_t kChannelBlock = 128;   // channels of one task of a pooling gradient
 
 const ElementwiseLoops& loops() {
-    return &kernels() == &avx512vnni_kernels() ? elementwise_loops_avx512() : elementwise_loops_portable();
+    const Kernels* const path = &kernels();
+    if (path == &portable_kernels()) {
+        return elementwise_loops_portable();
+    }
+    return path == &avx2_kernels() ? elementwise_loops_avx2() : elementwise_loops_avx512();
 }
 
 // Calls body(range, statistics) for pieces of [0, units), concurrently if there are enough elements.
 template <typename Body>
 Statistics split(int64_t units, int64_t elements, const Body& body) {
-    if (elements < kAloneBelow || threads() == 1) {
+    const int workers = threads();
+    if (elements < kAloneBelow || workers == 1) {
         Statistics statistics;
         body(Range{0, units}, statistics);
         return statistics;
     }
-    std::vector<Statistics> parts(static_cast<size_t>(threads()));
-    parallel([&](int index, int count) {
+    std::vector<Statistics> parts(static_cast<size_t>(workers));
+    parallel(workers, [&](int index, int count) {
         Statistics statistics;
         const Range range = share(units, index, count);
         if (range.begin < range.end) {
@@ -109,7 +114,7 @@ void channel_totals(int64_t pixels, int64_t channels, int64_t* total, const Sum&
     if (alone) {
         part(0, 1);
     } else {
-        parallel(part);
+        parallel(count, part);
     }
     std::fill_n(total, channels, 0);
     for (size_t i = 0; i < totals.size(); ++i) {

@@ -59,6 +59,7 @@ struct ElementwiseLoops {
 };
 
 const ElementwiseLoops& elementwise_loops_portable();
+const ElementwiseLoops& elementwise_loops_avx2();
 const ElementwiseLoops& elementwise_loops_avx512();
 
 }  // namespace spindl::simulator

@@ -97,6 +97,7 @@ struct Kernels {
 };
 
 const Kernels& portable_kernels();
+const Kernels& avx2_kernels();
 const Kernels& avx512vnni_kernels();
 
 }  // namespace spindl::simulator

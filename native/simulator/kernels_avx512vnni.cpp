@@ -72,12 +72,12 @@ void tile(const Tile& t) {
 
 // Two pixels of up to 16 * Vectors lanes as pairs. With two vectors the lanes come out in the order of vpunpck:
 // pairs[0] holds lanes 0-3, 8-11, 16-19, 24-27 and pairs[1] the others; `in_lane_order` and `in_pair_order` translate.
-template <int Vectors>
+template <int Vectors, bool Full>
 inline void interleave(const int16_t* first, const int16_t* second, __mmask32 mask, __mmask32 mask_second,
                        __m512i* pairs) {
     if constexpr (Vectors == 2) {
-        const __m512i a = _mm512_maskz_loadu_epi16(mask, first);
-        const __m512i b = _mm512_maskz_loadu_epi16(mask_second, second);
+        const __m512i a = Full ? _mm512_loadu_si512(first) : _mm512_maskz_loadu_epi16(mask, first);
+        const __m512i b = Full ? _mm512_loadu_si512(second) : _mm512_maskz_loadu_epi16(mask_second, second);
         pairs[0] = _mm512_unpacklo_epi16(a, b);
         pairs[1] = _mm512_unpackhi_epi16(a, b);
     } else {
@@ -107,8 +107,9 @@ inline void in_lane_order(__m512i* v) {
     }
 }
 
-template <int Rows, int Vectors>
-void gradient_tile(const GradientTile& t) {
+// Full: the tile has all its lanes, so that loads need no mask.
+template <int Rows, int Vectors, bool Full>
+void gradient_tile_of(const GradientTile& t) {
     constexpr int kWidth = Vectors * kLanes;
     const __mmask32 mask = mask32(t.lanes);
     __m512i sums[Rows][Vectors];
@@ -137,7 +138,7 @@ void gradient_tile(const GradientTile& t) {
         const int16_t* dy = t.dy + line * t.dy_line;
         __m512i pairs[Vectors];
         for (int64_t column = 0; column + 1 < t.columns; column += 2) {
-            interleave<Vectors>(x, x + step, mask, mask, pairs);
+            interleave<Vectors, Full>(x, x + step, mask, mask, pairs);
 #pragma GCC unroll 16
             for (int r = 0; r < Rows; ++r) {
                 const __m512i factor = broadcast_pair(dy + 2 * r);
@@ -150,7 +151,7 @@ void gradient_tile(const GradientTile& t) {
             dy += dy_step;
         }
         if (t.columns % 2 != 0) {
-            interleave<Vectors>(x, x, mask, 0, pairs);
+            interleave<Vectors, false>(x, x, mask, 0, pairs);
 #pragma GCC unroll 16
             for (int r = 0; r < Rows; ++r) {
                 const __m512i factor = broadcast_pair(dy + 2 * r);
@@ -168,6 +169,15 @@ void gradient_tile(const GradientTile& t) {
         for (int v = 0; v < Vectors; ++v) {
             _mm512_storeu_si512(t.accumulators + r * kWidth + v * kLanes, sums[r][v]);
         }
+    }
+}
+
+template <int Rows, int Vectors>
+void gradient_tile(const GradientTile& t) {
+    if (t.lanes == Vectors * kLanes) {
+        gradient_tile_of<Rows, Vectors, true>(t);
+    } else {
+        gradient_tile_of<Rows, Vectors, false>(t);
     }
 }
 
@@ -301,7 +311,7 @@ void pack_columns(const int16_t* source, int64_t stride, int64_t lanes, int64_t 
         for (int64_t lane = 0; lane < width; lane += 16) {
             const __mmask16 mask = lane < lanes ? mask16(lanes - lane) : __mmask16{0};
             __m512i pairs;
-            interleave<1>(first + lane, second + lane, mask, both ? mask : __mmask16{0}, &pairs);
+            interleave<1, false>(first + lane, second + lane, mask, both ? mask : __mmask16{0}, &pairs);
             _mm512_mask_storeu_epi32(packed + (pair * width + lane) * 2, mask16(width - lane), pairs);
         }
     }

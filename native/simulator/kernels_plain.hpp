@@ -208,5 +208,23 @@ inline int64_t count_saturated(const int32_t* accumulators, int64_t rows, int64_
     }
 }
 
+// A table of everything above, without name and tiles.
+inline Kernels plain_kernels() {
+    Kernels kernels{};
+    kernels.energies = energies_plain;
+    kernels.column_energies = column_energies_plain;
+    kernels.add_strided = add_strided_plain;
+    kernels.largest = largest_plain;
+    kernels.pack_rows = pack_rows_plain;
+    kernels.pack_columns = pack_columns_plain;
+    kernels.finish32 = finish32_plain;
+    kernels.finish64 = finish64_plain;
+    kernels.add32 = add32_plain;
+    kernels.add64 = add64_plain;
+    kernels.outer_products = outer_products_plain;
+    kernels.widen = widen_plain;
+    return kernels;
+}
+
 }  // namespace
 }  // namespace spindl::simulator

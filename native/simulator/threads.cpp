@@ -148,7 +148,10 @@ int threads() {
 }
 
 void parallel(const std::function<void(int, int)>& body) {
-    const int count = threads();
+    parallel(threads(), body);
+}
+
+void parallel(int count, const std::function<void(int, int)>& body) {
     Process& state = process();
     std::lock_guard lock(state.mutex);
     if (state.owner != getpid()) {

@@ -11,9 +11,13 @@ namespace spindl::simulator {
 void set_threads(int count);
 int threads();
 
-// Calls body(index, count) once for each index in [0, count), count = threads(), concurrently; returns when all are
-// done. Calls from several callers are served one after another. The body must not throw and must not call parallel()
-// itself.
+// Calls body(index, count) once for each index in [0, count), concurrently; returns when all are done. Calls from
+// several callers are served one after another. The body must not throw and must not call parallel() itself. A caller
+// that keeps something for each thread passes the count it has made room for: another caller may set_threads at any
+// time.
+void parallel(int count, const std::function<void(int index, int count)>& body);
+
+// With count = threads().
 void parallel(const std::function<void(int index, int count)>& body);
 
 struct Range {

@@ -101,6 +101,11 @@ template <typename Body>
 [[gnu::noinline, gnu::target("avx512f,avx512bw,avx512dq,avx512vl")]] void call_avx512(const Body& body, Range range) {
     body(range);
 }
+
+template <typename Body>
+[[gnu::noinline, gnu::target("avx2")]] void call_avx2(const Body& body, Range range) {
+    body(range);
+}
 #endif
 
 template <typename Body>
@@ -111,7 +116,7 @@ template <typename Body>
 // Calls body(range) for ranges of whole blocks that cover [0, total).
 template <typename Body>
 void over_ranges(int64_t total, const Body& body) {
-    const bool portable = &kernels() == &portable_kernels();
+    const Kernels* const path = &kernels();
     const auto part = [&](int index, int count) {
         const Range blocks = share((total + kBlock - 1) / kBlock, index, count);
         const Range range{blocks.begin * kBlock, std::min(total, blocks.end * kBlock)};
@@ -119,12 +124,16 @@ void over_ranges(int64_t total, const Body& body) {
             return;
         }
 #if defined(__x86_64__)
-        if (!portable) {
+        if (path == &avx512vnni_kernels()) {
             call_avx512(body, range);
             return;
         }
+        if (path == &avx2_kernels()) {
+            call_avx2(body, range);
+            return;
+        }
 #else
-        static_cast<void>(portable);
+        static_cast<void>(path);
 #endif
         call_portable(body, range);
     };

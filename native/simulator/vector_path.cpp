@@ -7,29 +7,48 @@
 namespace spindl::simulator {
 namespace {
 
-const Kernels& find(const std::string& name) {
-    if (name == "portable") {
-        return portable_kernels();
-    }
-    if (name == "avx512vnni") {
-        if (!has_avx512vnni()) {
-            throw std::invalid_argument(
-                "vector path 'avx512vnni': this processor lacks AVX-512 F/BW/DQ/VL/VNNI; use 'portable'");
+// The paths of this processor, the fastest first.
+const std::vector<const Kernels*>& available() {
+    static const std::vector<const Kernels*> paths = [] {
+        std::vector<const Kernels*> found;
+        if (has_avx512vnni()) {
+            found.push_back(&avx512vnni_kernels());
         }
-        return avx512vnni_kernels();
-    }
-    throw std::invalid_argument("vector path '" + name + "': expected 'portable' or 'avx512vnni'");
+        if (has_avx2()) {
+            found.push_back(&avx2_kernels());
+        }
+        found.push_back(&portable_kernels());
+        return found;
+    }();
+    return paths;
 }
 
 std::atomic<const Kernels*>& current() {
-    static std::atomic<const Kernels*> chosen{has_avx512vnni() ? &avx512vnni_kernels() : &portable_kernels()};
+    static std::atomic<const Kernels*> chosen{available().front()};
     return chosen;
 }
 
 }  // namespace
 
+std::vector<std::string> vector_paths() {
+    std::vector<std::string> names;
+    for (const Kernels* path : available()) {
+        names.emplace_back(path->name);
+    }
+    return names;
+}
+
 void set_vector_path(const std::string& name) {
-    current().store(&find(name));
+    std::string known;
+    for (const Kernels* path : available()) {
+        if (name == path->name) {
+            current().store(path);
+            return;
+        }
+        known += known.empty() ? "" : ", ";
+        known += path->name;
+    }
+    throw std::invalid_argument("vector path '" + name + "': this processor has " + known);
 }
 
 std::string vector_path() {

@@ -19,9 +19,11 @@ namespace spindl::simulator {
 namespace {
 
 constexpr int64_t kTileLanes = int64_t{kTileVectors} * kLanes;
+constexpr int64_t kTileElements = kGradientRows * kTileLanes;
 constexpr int64_t kBlockTiles = 8;              // along both axes: tiles that share operands in the second-level cache
 constexpr int64_t kTileBytes = 256 * 1024;      // operands of one tile and all images that stay there as well
 constexpr int64_t kPrivateBytes = 1024 * 1024;  // results small enough for every thread to have its own
+constexpr int64_t kManyChannels = 128;          // from here on x is copied in blocks of channels
 constexpr int64_t kLongestLine = 1024;          // pixels; longer lines are not formed from short ones
 constexpr double kFits = 2147483647.0;
 
@@ -54,11 +56,24 @@ struct GroupPlan {
     std::vector<Piece> pieces;
 };
 
+// How tiles see the pixels of an image of x: in place, or copied with padding and without the pixels that a lone tap
+// skips. Many channels are copied in blocks of a tile's lanes, each block [rows][pitch][width]: tiles walk over pixels,
+// and strides of powers of two would fall on few sets of the caches.
+struct Layout {
+    bool copy, sampled;
+    int64_t rows, pitch, width, blocks;
+    int64_t step_y, step_x;  // pixels between output pixels
+
+    int64_t block_elements() const { return rows * pitch * width; }
+    int64_t at(int64_t row, int64_t column, int64_t channel) const {
+        return channel / width * block_elements() + (row * pitch + column) * width + channel % width;
+    }
+};
+
 struct Plan {
     Geometry g;
-    bool copy;
-    int64_t copy_rows, copy_pitch;  // pixels of x with its padding
-    int64_t pairs;                  // of pixels in a line of dy
+    Layout x;
+    int64_t pairs;  // of pixels in a line of dy
     std::vector<LaneTile> lane_tiles;
     std::vector<RowTile> row_tiles;   // of one group of channels
     int64_t x_elements, dy_elements;  // of one prepared image
@@ -84,17 +99,30 @@ Geometry with_long_lines(Geometry g) {
     return g;
 }
 
+Layout make_layout(const Geometry& g) {
+    const int64_t end_y = (g.out_height - 1) * g.stride[0] + (g.kernel_height - 1) * g.dilation[0] + 1 - g.padding[0];
+    const int64_t end_x = (g.out_width - 1) * g.stride[1] + (g.kernel_width - 1) * g.dilation[1] + 1 - g.padding[1];
+    const bool padded = g.padding[0] > 0 || g.padding[1] > 0 || end_y > g.height || end_x > g.width;
+    const bool blocked = g.groups == 1 && g.channels % kTileLanes == 0 && g.channels >= kManyChannels;
+    Layout x{};
+    x.sampled = g.taps() == 1 && (g.stride[0] > 1 || g.stride[1] > 1);
+    x.copy = padded || blocked || x.sampled;
+    x.rows = x.sampled ? g.out_height : x.copy ? end_y + g.padding[0] : g.height;
+    x.pitch = x.sampled ? g.out_width : x.copy ? end_x + g.padding[1] : g.width;
+    x.width = blocked ? kTileLanes : g.channels;
+    x.blocks = g.channels / x.width;
+    x.step_y = x.sampled ? 1 : g.stride[0];
+    x.step_x = x.sampled ? 1 : g.stride[1];
+    return x;
+}
+
 Plan make_plan(const Geometry& original) {
     Plan plan{};
     plan.g = with_long_lines(original);
     const Geometry& g = plan.g;
-    const int64_t end_y = (g.out_height - 1) * g.stride[0] + (g.kernel_height - 1) * g.dilation[0] + 1 - g.padding[0];
-    const int64_t end_x = (g.out_width - 1) * g.stride[1] + (g.kernel_width - 1) * g.dilation[1] + 1 - g.padding[1];
-    plan.copy = g.padding[0] > 0 || g.padding[1] > 0 || end_y > g.height || end_x > g.width;
-    plan.copy_rows = end_y + g.padding[0];
-    plan.copy_pitch = end_x + g.padding[1];
+    plan.x = make_layout(g);
     plan.pairs = ceiling(g.out_width, 2);
-    const bool merge = g.groups == 1 && g.dilation[1] == 1;
+    const bool merge = g.groups == 1 && g.dilation[1] == 1 && plan.x.blocks == 1;
     const int64_t runs = merge ? 1 : g.kernel_width;
     const int64_t length = (merge ? g.kernel_width : 1) * g.group_channels();
     for (int64_t kh = 0; kh < g.kernel_height; ++kh) {
@@ -112,7 +140,7 @@ Plan make_plan(const Geometry& original) {
         const int64_t first = outputs * i / count;
         plan.row_tiles.push_back({first, outputs * (i + 1) / count - first});
     }
-    plan.x_elements = plan.copy ? plan.copy_rows * plan.copy_pitch * g.channels : 0;
+    plan.x_elements = plan.x.copy ? plan.x.block_elements() * plan.x.blocks : 0;
     plan.dy_elements = g.out_height * plan.pairs * 2 * g.out_channels;
     plan.x_energies = g.height * g.channels;
     plan.dy_energies = g.out_height * g.out_channels;
@@ -136,8 +164,8 @@ struct Images {
     GroupPlan plan_group(int64_t first, int64_t end, const Requantise& q, bool exact) const;
 
     const int16_t* x_of(int64_t image) const {
-        return plan.copy ? x_copies + (image - first_image) * plan.x_elements
-                         : x + image * plan.g.height * plan.g.width * plan.g.channels;
+        return plan.x.copy ? x_copies + (image - first_image) * plan.x_elements
+                           : x + image * plan.g.height * plan.g.width * plan.g.channels;
     }
     const int16_t* dy_of(int64_t image) const { return dy_pairs + (image - first_image) * plan.dy_elements; }
 
@@ -150,27 +178,41 @@ private:
 
 void Images::copy_x(int64_t image) {
     const Geometry& g = plan.g;
-    const int64_t row_elements = plan.copy_pitch * g.channels;
-    int16_t* to = x_copies + (image - first_image) * plan.x_elements;
-    const int64_t left = std::min(g.padding[1], plan.copy_pitch);
-    const int64_t right = std::clamp(g.padding[1] + g.width, left, plan.copy_pitch);
-    for (int64_t r = 0; r < plan.copy_rows; ++r, to += row_elements) {
-        const int64_t y = r - g.padding[0];
-        if (y < 0 || y >= g.height) {
-            std::memset(to, 0, sizeof(int16_t) * static_cast<size_t>(row_elements));
+    const Layout& layout = plan.x;
+    const int64_t stride_y = layout.sampled ? g.stride[0] : 1;
+    const int64_t stride_x = layout.sampled ? g.stride[1] : 1;
+    const auto bytes = static_cast<size_t>(layout.width) * sizeof(int16_t);
+    int16_t* const copy = x_copies + (image - first_image) * plan.x_elements;
+    for (int64_t row = 0; row < layout.rows; ++row) {
+        const int64_t y = row * stride_y - g.padding[0];
+        const int16_t* const line = x + (image * g.height + y) * g.width * g.channels;
+        // Columns [left, right) lie inside the image.
+        const int64_t left = std::min(ceiling(g.padding[1], stride_x), layout.pitch);
+        const int64_t inside = ceiling(std::max<int64_t>(0, g.width + g.padding[1]), stride_x);
+        const int64_t right = y < 0 || y >= g.height ? left : std::clamp(inside, left, layout.pitch);
+        for (int64_t block = 0; block < layout.blocks; ++block) {
+            int16_t* const to = copy + layout.at(row, 0, block * layout.width);
+            std::memset(to, 0, bytes * static_cast<size_t>(left));
+            std::memset(to + right * layout.width, 0, bytes * static_cast<size_t>(layout.pitch - right));
+        }
+        if (layout.blocks == 1 && stride_x == 1) {
+            std::memcpy(copy + layout.at(row, left, 0), line + (left - g.padding[1]) * g.channels,
+                        bytes * static_cast<size_t>(right - left));
             continue;
         }
-        const int16_t* from = x + (image * g.height + y) * g.width * g.channels;
-        std::memset(to, 0, sizeof(int16_t) * static_cast<size_t>(left * g.channels));
-        std::memcpy(to + left * g.channels, from, sizeof(int16_t) * static_cast<size_t>((right - left) * g.channels));
-        std::memset(to + right * g.channels, 0,
-                    sizeof(int16_t) * static_cast<size_t>((plan.copy_pitch - right) * g.channels));
+        for (int64_t column = left; column < right; ++column) {
+            const int16_t* from = line + (column * stride_x - g.padding[1]) * g.channels;
+            int16_t* to = copy + layout.at(row, column, 0);
+            for (int64_t block = 0; block < layout.blocks; ++block) {
+                std::memcpy(to + block * layout.block_elements(), from + block * layout.width, bytes);
+            }
+        }
     }
 }
 
 void Images::prepare(int64_t image) {
     const Geometry& g = plan.g;
-    if (plan.copy) {
+    if (plan.x.copy) {
         copy_x(image);
     }
     const int64_t slot = image - first_image;
@@ -276,41 +318,56 @@ struct ResultTile {
     const RowTile* rows;
 };
 
-struct Result {
-    int32_t* sums;  // [out_channels][taps * group_channels]
-    int64_t* exact;
-};
+// Of the first element that a tile reads of a piece. A run of merged taps may start beyond the channels of a pixel.
+int64_t x_offset(const Layout& layout, const Piece& piece, const ResultTile& tile, int64_t element) {
+    const int64_t row = piece.line * layout.step_y + tile.lanes->dy;
+    const int64_t column = piece.column * layout.step_x + tile.lanes->dx;
+    return layout.blocks == 1 ? layout.at(row, column, 0) + element : layout.at(row, column, element);
+}
 
+int64_t vectors_of(const ResultTile& tile) {
+    return tile.lanes->lanes > kLanes ? 2 : 1;
+}
+
+int64_t filter_elements(const Geometry& g) {
+    return g.taps() * g.group_channels();
+}
+
+// Of a tile's first element in the weight gradient; rows are filter_elements apart.
+int64_t result_offset(const Geometry& g, const ResultTile& tile) {
+    return (tile.channel_group * g.group_out_channels() + tile.rows->first) * filter_elements(g) + tile.lanes->out;
+}
+
+// Sums of the tile over the pixels of a group: rounded and added to `sums` [rows][vectors * kLanes], set if this is the
+// first group; or, if `exact` (the whole weight gradient) is given, as they are.
 void run_tile(const Images& images, const ResultTile& tile, const GroupPlan& group, const Requantise& q, bool first,
-              Result result, Statistics& statistics) {
+              int32_t* sums, int64_t* exact, Statistics& statistics) {
     const Plan& plan = images.plan;
     const Geometry& g = plan.g;
     const Kernels& k = images.k;
-    const int64_t pitch = plan.copy ? plan.copy_pitch : g.width;
+    const Layout& layout = plan.x;
     const int64_t output = tile.channel_group * g.group_out_channels() + tile.rows->first;
-    const int vectors = tile.lanes->lanes > kLanes ? 2 : 1;
-    const int64_t width = int64_t{vectors} * kLanes;
+    const int64_t vectors = vectors_of(tile);
+    const int64_t width = vectors * kLanes;
     const int64_t rows = tile.rows->rows;
-    alignas(64) int32_t sums[kGradientRows * kTileLanes];
-    alignas(64) int64_t totals[kGradientRows * kTileLanes];
+    alignas(64) int32_t accumulators[kTileElements];
+    alignas(64) int64_t totals[kTileElements];
     GradientTile t{};
-    t.x_line = g.stride[0] * pitch * g.channels;
-    t.x_pixel = g.stride[1] * g.channels;
+    t.x_line = layout.step_y * layout.pitch * layout.width;
+    t.x_pixel = layout.step_x * layout.width;
     t.dy_line = plan.pairs * 2 * rows;
     t.dy_rows = rows;
     t.lanes = tile.lanes->lanes;
     t.fresh = true;
-    t.accumulators = sums;
+    t.accumulators = accumulators;
     const Requantise32 narrow = group.narrow ? Requantise32::make(q) : Requantise32{};
     t.start = narrow.half;
     if (!group.narrow) {
         std::fill_n(totals, rows * width, 0);
     }
     for (const Piece& piece : group.pieces) {
-        const int64_t row = piece.line * g.stride[0] + tile.lanes->dy;
-        const int64_t column = piece.column * g.stride[1] + tile.lanes->dx;
-        t.x = images.x_of(piece.image) + (row * pitch + column) * g.channels + tile.channel_group * g.group_channels() +
-              tile.lanes->element;
+        const int64_t channel = tile.channel_group * g.group_channels() + tile.lanes->element;
+        t.x = images.x_of(piece.image) + x_offset(layout, piece, tile, channel);
         t.dy = images.dy_of(piece.image) + (g.out_height * output + piece.line * rows) * plan.pairs * 2 +
                piece.column * rows;
         t.lines = piece.lines;
@@ -319,19 +376,25 @@ void run_tile(const Images& images, const ResultTile& tile, const GroupPlan& gro
         if (group.narrow) {
             t.fresh = false;
         } else {
-            k.widen(sums, totals, rows * width);
+            k.widen(accumulators, totals, rows * width);
         }
     }
-    const int64_t stride = g.taps() * g.group_channels();
-    const int64_t at = output * stride + tile.lanes->out;
-    if (result.exact != nullptr) {
+    if (exact != nullptr) {
         for (int64_t r = 0; r < rows; ++r) {
-            std::copy_n(totals + r * width, t.lanes, result.exact + at + r * stride);
+            std::copy_n(totals + r * width, t.lanes, exact + result_offset(g, tile) + r * filter_elements(g));
         }
     } else if (group.narrow) {
-        k.add32(sums, rows, width, t.lanes, narrow, result.sums + at, stride, first, statistics);
+        k.add32(accumulators, rows, width, t.lanes, narrow, sums, width, first, statistics);
     } else {
-        k.add64(totals, rows, width, t.lanes, q, result.sums + at, stride, first, statistics);
+        k.add64(totals, rows, width, t.lanes, q, sums, width, first, statistics);
+    }
+}
+
+// Copies a tile's sums to their place.
+void store_tile(const Geometry& g, const ResultTile& tile, const int32_t* sums, int32_t* dw) {
+    for (int64_t r = 0; r < tile.rows->rows; ++r) {
+        std::copy_n(sums + r * vectors_of(tile) * kLanes, tile.lanes->lanes,
+                    dw + result_offset(g, tile) + r * filter_elements(g));
     }
 }
 
@@ -361,26 +424,21 @@ struct Problem {
     const int16_t* x;
     int64_t group_size, group_count;
     const Requantise& q;
-    Result result;
+    int32_t* dw;
+    int64_t* exact;
 
     int64_t group_end(int64_t group) const { return std::min(plan.g.images, (group + 1) * group_size); }
 };
 
-// Each thread takes some of the groups of images and sums into its own result; the results are added at the end.
+// Each thread takes some of the groups of images and sums into its own tiles; these are added at the end.
 Statistics split_groups(const Problem& p) {
-    thread_local Scratch result_memory;
-    const int64_t elements = p.plan.g.out_channels * p.plan.g.taps() * p.plan.g.group_channels();
-    int32_t* const others = result_memory.get<int32_t>((threads() - 1) * elements);
-    std::vector<Statistics> statistics(static_cast<size_t>(threads()));
-    std::vector<int32_t*> results(static_cast<size_t>(threads()), nullptr);
-    parallel([&](int index, int count) {
+    thread_local Scratch sums_memory;
+    const int workers = threads();
+    const auto tile_count = static_cast<int64_t>(p.tiles.size());
+    int32_t* const all_sums = sums_memory.get<int32_t>(workers * tile_count * kTileElements);
+    std::vector<Statistics> statistics(static_cast<size_t>(workers));
+    parallel(workers, [&](int index, int count) {
         thread_local Scratch x_memory, dy_memory, x_energy_memory, dy_energy_memory;
-        const Range range = share(p.group_count, index, count);
-        if (range.begin == range.end) {
-            return;
-        }
-        int32_t* const sums = range.begin == 0 ? p.result.sums : others + (index - 1) * elements;
-        results[static_cast<size_t>(index)] = sums;
         Images images{p.k,
                       p.plan,
                       p.dy,
@@ -390,26 +448,37 @@ Statistics split_groups(const Problem& p) {
                       dy_memory.get<int16_t>(p.group_size * p.plan.dy_elements),
                       x_energy_memory.get<float>(p.group_size * p.plan.x_energies),
                       dy_energy_memory.get<float>(p.group_size * p.plan.dy_energies)};
+        // Lanes that no tile uses are added up as well.
+        std::fill_n(all_sums + index * tile_count * kTileElements, tile_count * kTileElements, 0);
+        const Range range = share(p.group_count, index, count);
         for (int64_t group = range.begin; group < range.end; ++group) {
             images.first_image = group * p.group_size;
             for (int64_t image = images.first_image; image < p.group_end(group); ++image) {
                 images.prepare(image);
             }
             const GroupPlan group_plan = images.plan_group(images.first_image, p.group_end(group), p.q, false);
+            int32_t* sums = all_sums + index * tile_count * kTileElements;
             for (const ResultTile& tile : p.tiles) {
-                run_tile(images, tile, group_plan, p.q, group == range.begin, {sums, nullptr},
+                run_tile(images, tile, group_plan, p.q, group == range.begin, sums, nullptr,
                          statistics[static_cast<size_t>(index)]);
+                sums += kTileElements;
             }
         }
     });
-    Statistics all;
-    for (size_t i = 0; i < results.size(); ++i) {
-        all.merge(statistics[i]);
-        if (results[i] != nullptr && results[i] != p.result.sums) {
-            for (int64_t j = 0; j < elements; ++j) {
-                p.result.sums[j] += results[i][j];
+    const int64_t used = std::min<int64_t>(workers, p.group_count);
+    for (int64_t tile = 0; tile < tile_count; ++tile) {
+        int32_t* const sums = all_sums + tile * kTileElements;
+        for (int64_t thread = 1; thread < used; ++thread) {
+            const int32_t* more = sums + thread * tile_count * kTileElements;
+            for (int64_t i = 0; i < kTileElements; ++i) {
+                sums[i] += more[i];
             }
         }
+        store_tile(p.plan.g, p.tiles[static_cast<size_t>(tile)], sums, p.dw);
+    }
+    Statistics all;
+    for (const Statistics& s : statistics) {
+        all.merge(s);
     }
     return all;
 }
@@ -435,27 +504,35 @@ Statistics split_tiles(const Problem& p) {
             images.prepare(image);
         }
     });
-    std::vector<Statistics> statistics(static_cast<size_t>(threads()));
-    parallel([&](int index, int count) {
+    const int workers = threads();
+    std::vector<Statistics> statistics(static_cast<size_t>(workers));
+    parallel(workers, [&](int index, int count) {
         const Images images = buffers;
         const Range range = share(p.group_count, index, count);
         for (int64_t group = range.begin; group < range.end; ++group) {
             groups[static_cast<size_t>(group)] =
-                images.plan_group(group * p.group_size, p.group_end(group), p.q, p.result.exact != nullptr);
+                images.plan_group(group * p.group_size, p.group_end(group), p.q, p.exact != nullptr);
         }
     });
     // Small images: one result tile at a time, all images, so that its sums stay close. Large ones: image by image.
     const Geometry& g = p.plan.g;
     const int64_t pixels = g.images * (g.height * g.width * kTileLanes + g.out_height * g.out_width * kGradientRows);
     const int64_t block = pixels * static_cast<int64_t>(sizeof(int16_t)) <= kTileBytes ? 1 : kBlockTiles * kBlockTiles;
-    parallel([&](int index, int count) {
+    parallel(workers, [&](int index, int count) {
+        thread_local Scratch sums_memory;
+        int32_t* const sums = sums_memory.get<int32_t>(block * kTileElements);
         const Range range = share(static_cast<int64_t>(p.tiles.size()), index, count);
         for (int64_t first = range.begin; first < range.end; first += block) {
+            const int64_t end = std::min(range.end, first + block);
             for (int64_t group = 0; group < p.group_count; ++group) {
-                for (int64_t tile = first; tile < std::min(range.end, first + block); ++tile) {
+                for (int64_t tile = first; tile < end; ++tile) {
                     run_tile(buffers, p.tiles[static_cast<size_t>(tile)], groups[static_cast<size_t>(group)], p.q,
-                             group == 0, p.result, statistics[static_cast<size_t>(index)]);
+                             group == 0, sums + (tile - first) * kTileElements, p.exact,
+                             statistics[static_cast<size_t>(index)]);
                 }
+            }
+            for (int64_t tile = first; tile < end && p.exact == nullptr; ++tile) {
+                store_tile(g, p.tiles[static_cast<size_t>(tile)], sums + (tile - first) * kTileElements, p.dw);
             }
         }
     });
@@ -516,7 +593,7 @@ Statistics convolution_weight_gradient(const Geometry& g, const int16_t* dy, con
     const Plan plan = make_plan(g);
     const std::vector<ResultTile> tiles = make_tiles(plan);
     const int64_t size = exact != nullptr ? g.images : std::min(group_size, g.images);
-    const Problem problem{kernels(), plan, tiles, dy, x, size, ceiling(g.images, size), q, {dw, exact}};
+    const Problem problem{kernels(), plan, tiles, dy, x, size, ceiling(g.images, size), q, dw, exact};
     const bool small = elements * static_cast<int64_t>(sizeof(int32_t)) <= kPrivateBytes;
     const bool even = problem.group_count % threads() == 0 || problem.group_count >= 8 * threads();
     return exact == nullptr && small && even ? split_groups(problem) : split_tiles(problem);

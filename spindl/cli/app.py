@@ -26,7 +26,7 @@ app = typer.Typer(
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Built-in name, or path/to/file.py:function.")]
 Data = Annotated[str | None, typer.Option("--data", help="mnist, fashion-mnist, cifar10, digits, or a path.")]
 Weights = Annotated[str | None, typer.Option("--weights", help="state_dict to start from (.safetensors, .pt).")]
-Executor = Annotated[str, typer.Option("--executor", help="sim or interpreter (same bits, slow).")]
+Executor = Annotated[str, typer.Option("--on", "--executor", help="sim, or interpreter (the same bits, slowly).")]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads; all by default.", min=1)]
 ImageSize = Annotated[int | None, typer.Option("--image-size", help="Side of the pictures in pixels.", min=1)]
@@ -83,7 +83,7 @@ def train(
     label_smoothing: Annotated[float | None, typer.Option("--label-smoothing")] = None,
     seed: Annotated[int | None, typer.Option("--seed")] = None,
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.")] = None,
-    executor: Annotated[str | None, typer.Option("--executor", help="sim or interpreter (same bits, slow).")] = None,
+    executor: Annotated[str | None, typer.Option("--on", "--executor", help="sim, or interpreter (the same bits, slowly).")] = None,
     threads: Threads = None,
     run_dir: Annotated[
         str | None, typer.Option("--run-dir", help="Folder of the run; by default a new one in runs/.")

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from spindl import _native
 
-PATHS = ["portable", "avx512vnni"] if _native.has_avx512vnni() else ["portable"]
+PATHS = _native.vector_paths()
 SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # every access is checked (test_sanitizer.py): slow
 VARIANTS = [(path, threads) for path in PATHS for threads in ((2,) if SANITIZED else (1, 2))]
 

@@ -20,13 +20,10 @@ SCALARS = st.one_of(st.integers(0, 2**15), st.sampled_from([0, 1, 2**14, 2**15 -
 repeatable = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.fixture(params=["portable", "avx512vnni"])
+@pytest.fixture(params=native.vector_paths())
 def path(request: pytest.FixtureRequest) -> Iterator[str]:
     before = native.vector_path()
-    try:
-        native.set_vector_path(request.param)
-    except ValueError as error:
-        pytest.skip(str(error))
+    native.set_vector_path(request.param)
     yield request.param
     native.set_vector_path(before)
 

@@ -38,7 +38,7 @@ class Simulator:
             graph: a training or evaluation graph that obeys the op table.
             device: "cpu", "cuda" or "cuda:N".
             threads: CPU threads; None: as torch has it.
-            vector_path: how a CPU computes: "avx512vnni" or "portable" (native kernels), "torch"; None: the fastest.
+            vector_path: how a CPU computes: "avx512vnni", "avx2" or "portable" (native kernels), "torch"; None: the fastest.
             memory: shared with other simulators whose runs exchange state; None: its own.
 
         Raises:

@@ -19,14 +19,12 @@ try:
 except ImportError:  # a source tree without a compiler: torch alone
     kernels = None
 
-VECTOR_PATHS = ("avx512vnni", "portable", "torch")
-
 
 def available_paths() -> tuple[str, ...]:
     """The vector paths of this CPU and installation, the fastest first."""
     if kernels is None:
         return ("torch",)
-    return VECTOR_PATHS if kernels.has_avx512vnni() else VECTOR_PATHS[1:]
+    return (*kernels.vector_paths(), "torch")
 
 
 def choose_backend(memory: Memory, device: torch.device, path: str | None, threads: int) -> Backend:
@@ -35,7 +33,7 @@ def choose_backend(memory: Memory, device: torch.device, path: str | None, threa
     Args:
         memory: where results go.
         device: native kernels are for CPUs.
-        path: one of VECTOR_PATHS; None: the fastest.
+        path: one of `available_paths`; None: the fastest.
         threads: of the kernels.
 
     Raises:

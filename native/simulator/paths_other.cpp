@@ -4,12 +4,24 @@
 
 namespace spindl::simulator {
 
+bool has_avx2() {
+    return false;
+}
+
 bool has_avx512vnni() {
     return false;
 }
 
+const Kernels& avx2_kernels() {
+    return portable_kernels();
+}
+
 const Kernels& avx512vnni_kernels() {
     return portable_kernels();
+}
+
+const ElementwiseLoops& elementwise_loops_avx2() {
+    return elementwise_loops_portable();
 }
 
 const ElementwiseLoops& elementwise_loops_avx512() {

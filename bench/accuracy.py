@@ -2,8 +2,8 @@
 
     python bench/accuracy.py RECIPE [--seeds 0 1 2] [--data-root ../shared/data] [--runs FOLDER]
 
-Each seed is one `spindl train ... --float32`: both arithmetics start from the same weights and see the same batches. Runs
-that are finished already are only read, so that the command can be repeated until all seeds are done.
+Each seed is one `spindl train ... --float32`: both arithmetics start from the same weights and see the same batches.
+Runs that are finished already are only read, so that the command can be repeated until all seeds are done.
 """
 
 from __future__ import annotations
@@ -60,9 +60,10 @@ def main() -> None:
     for seed, (ours, theirs, our_loss, their_loss) in zip(arguments.seeds, results, strict=True):
         print(f"| {seed} | {ours:.2%} | {theirs:.2%} | {our_loss:.4f} | {their_loss:.4f} |")
     ours, theirs = ([row[i] for row in results] for i in (0, 1))
-    spread = max(theirs) - min(theirs)
+    difference = 100 * (statistics.mean(ours) - statistics.mean(theirs))
+    spread = 100 * (max(theirs) - min(theirs))
     print(f"| mean | {statistics.mean(ours):.2%} | {statistics.mean(theirs):.2%} | | |")
-    print(f"difference of the means {100 * (statistics.mean(ours) - statistics.mean(theirs)):+.2f} points; float32's spread {100 * spread:.2f}")
+    print(f"difference of the means {difference:+.2f} points; float32's spread {spread:.2f}")
 
 
 if __name__ == "__main__":

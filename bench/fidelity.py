@@ -2,9 +2,9 @@
 
     python bench/fidelity.py [--data FOLDER] [--batch 8] [--steps 30]
 
-Layer by layer: each rounded tensor of one training step is compared with the float64 result of the same layer *given the
-simulator's own inputs*; the difference is given in units of the last place. The whole network: after some float32 steps the
-gradients of one integer step are compared with float64's (cosine over all weights), and the loss.
+Layer by layer: each rounded tensor of one training step is compared with the float64 result of the same layer *given
+the simulator's own inputs*; the difference is given in units of the last place. The whole network: after some float32
+steps the gradients of one integer step are compared with float64's (cosine over all weights), and the loss.
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ class Reference:
         return torch.autograd.grad(y, source, self.real(dy))[0]
 
 
-def layer_errors(graph: Graph, state: dict[str, Value], inputs: dict[str, Value], eps: float = 1e-5) -> list[LayerError]:
+def layer_errors(
+    graph: Graph, state: dict[str, Value], inputs: dict[str, Value], eps: float = 1e-5
+) -> list[LayerError]:
     """One step on the simulator with everything kept; every rounding compared with float64."""
     roundings = graph.find("requantise")
     wanted: set[int] = set(roundings)
@@ -188,8 +190,11 @@ def main() -> None:
         if hasattr(block, "bn3"):
             torch.nn.init.zeros_(block.bn3.weight)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9)
-    stream = [batch for epoch in range(1 + arguments.steps * arguments.batch // len(dataset))
-              for batch in batches(dataset, arguments.batch, 0, epoch)]
+    stream = [
+        batch
+        for epoch in range(1 + arguments.steps * arguments.batch // len(dataset))
+        for batch in batches(dataset, arguments.batch, 0, epoch)
+    ]
     module.train()
     for number, batch in enumerate(stream[: arguments.steps]):
         optimizer.zero_grad()
@@ -202,16 +207,24 @@ def main() -> None:
 
     forward = capture(module, (3, 224, 224))
     keys = tuple(name for name, _ in module.named_parameters())
-    parameters = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items() if tensor.is_floating_point()}
+    parameters = {
+        name: tensor.detach().numpy() for name, tensor in module.state_dict().items() if tensor.is_floating_point()
+    }
     graph = training_graph(
-        forward, Loss("cross_entropy"), (ParameterGroup("sgd", keys, momentum=False),), Formats(), arguments.batch,
+        forward,
+        Loss("cross_entropy"),
+        (ParameterGroup("sgd", keys, momentum=False),),
+        Formats(),
+        arguments.batch,
         dataset.normalisation,
     )
     state = initial_state(graph, parameters)
     batch = stream[arguments.steps]
     inputs = {
-        "images": Value(batch.images.astype(np.int64)), "labels": Value(batch.labels),
-        "rate/0": Value(np.array(1), 0), "decay/0": scalar(0),  # type: ignore[arg-type]
+        "images": Value(batch.images.astype(np.int64)),
+        "labels": Value(batch.labels),
+        "rate/0": Value(np.array(1), 0),
+        "decay/0": scalar(0),  # type: ignore[arg-type]
     }
     sites = Simulator(graph)
     loaded: Any = sites.load(state)
@@ -222,18 +235,24 @@ def main() -> None:
 
     started = time.perf_counter()
     errors = layer_errors(graph, state, inputs)
-    print(f"\nLayer by layer, batch {arguments.batch}, {time.perf_counter() - started:.0f} s: largest difference from float64 "
-          "in units of the last place")
+    seconds = time.perf_counter() - started
+    print(
+        f"\nLayer by layer, batch {arguments.batch}, {seconds:.0f} s: largest difference from float64, in last places"
+    )
     for what in sorted({e.what for e in errors}):
         group = [e for e in errors if e.what == what]
         worst = max(group, key=lambda e: e.units)
-        print(f"  {what:30} {len(group):4} tensors  worst {worst.units:.4f} ({worst.layer})  saturated {sum(e.saturated for e in group)}")
+        saturated = sum(e.saturated for e in group)
+        print(f"  {what:30} {len(group):4} tensors  worst {worst.units:.4f} ({worst.layer})  saturated {saturated}")
 
     kept = {graph.nodes[i].name: i for i in graph.find("saturate32")}
     simulator = Simulator(replace(graph, outputs={"loss": graph.outputs["loss"], **kept}, updates={}))
     outputs, _ = simulator.run(simulator.load(state), inputs)
-    doubles = {name: tensor.detach().to(DOUBLE).clone().requires_grad_() if name in keys else tensor.detach().to(DOUBLE)
-               for name, tensor in module.state_dict().items() if tensor.is_floating_point()}
+    doubles = {
+        name: tensor.detach().to(DOUBLE).clone().requires_grad_() if name in keys else tensor.detach().to(DOUBLE)
+        for name, tensor in module.state_dict().items()
+        if tensor.is_floating_point()
+    }
     logits = evaluate(forward, doubles, pixels(batch.images, dataset.normalisation, DOUBLE), training=True)[-1]
     loss = F.cross_entropy(logits, torch.from_numpy(batch.labels), reduction="sum")
     loss.backward()
@@ -246,8 +265,10 @@ def main() -> None:
             cosines.append((pair[0] / (pair[1] * pair[2]) ** 0.5, key))
     integer_loss = int(as_value(outputs["loss"]).mantissa) / 2**16 / arguments.batch
     double_loss = float(loss.detach()) / arguments.batch
-    print(f"\nWhole network after {arguments.steps} float32 steps: gradient cosine {dot / (first * second) ** 0.5:.5f}, "
-          f"worst layers {', '.join(f'{key} {value:.4f}' for value, key in sorted(cosines)[:3])}")
+    print(
+        f"\nWhole network after {arguments.steps} float32 steps: gradient cosine {dot / (first * second) ** 0.5:.5f}, "
+        f"worst layers {', '.join(f'{key} {value:.4f}' for value, key in sorted(cosines)[:3])}"
+    )
     print(f"loss {integer_loss:.5f}, float64 {double_loss:.5f} ({abs(integer_loss / double_loss - 1):.3%} apart)")
 
 

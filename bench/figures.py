@@ -1,7 +1,7 @@
 """The README's picture from a finished `make train`: learning curves and what the trained network sees.
 
-    pip install matplotlib
-    python bench/figures.py RUN [--out docs/digits.png]
+pip install matplotlib
+python bench/figures.py RUN [--out docs/digits.png]
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def main() -> None:
     figure = plt.figure(figsize=(11, 3.6), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.35))
     axes = left.subplots()
-    axes.plot([e["epoch"] for e in epochs], [100 * e["test_accuracy"] for e in epochs], "o-", label="SpiNNaker integers")
+    axes.plot(
+        [e["epoch"] for e in epochs], [100 * e["test_accuracy"] for e in epochs], "o-", label="SpiNNaker integers"
+    )
     axes.plot([e["epoch"] for e in twin], [100 * e["test_accuracy"] for e in twin], "s--", label="float32 PyTorch")
     axes.set(xlabel="epoch", ylabel="test accuracy, %", ylim=(70, 100.5))
     axes.grid(alpha=0.3)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import signal
-import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
@@ -51,7 +46,7 @@ from spindl.program import (
 )
 from spindl.program.checkpoint import stored_bytes
 from spindl.program.files import disk_errors, write_atomically
-from spindl.program.plain import NotPlain, to_plain
+from spindl.program.plain import to_plain
 from spindl.progress import Display, choose_display
 from spindl.records import (
     LOG,
@@ -65,6 +60,8 @@ from spindl.records import (
     truncate_log,
 )
 from spindl.run import Session, open_session
+from spindl.run_folder import check_space, locked, noted_signals
+from spindl.schedules import advance, hyper_parameters, learning_rates, restore, scheduler_state
 from spindl.train import (
     Formats,
     ParameterGroup,
@@ -210,8 +207,8 @@ class Trainer:
         self.state = State(
             values=initial_state(_all_states(self.program), parameters),
             progress=Progress(seed=seed),
-            optimizer=_hyper_parameters(optimizer),
-            scheduler=_scheduler_state(scheduler),
+            optimizer=hyper_parameters(optimizer),
+            scheduler=scheduler_state(scheduler),
             program=self.program.digest(),
         )
         self._calibrated = False
@@ -235,7 +232,7 @@ class Trainer:
             sinks: list[Callable[[Mapping[str, Any]], None]] = []
             checkpoints, writer = None, None
             if self.run_dir is not None:
-                stack.enter_context(_locked(self.run_dir))
+                stack.enter_context(locked(self.run_dir))
                 checkpoints = CheckpointFolder(self.run_dir / CHECKPOINTS, self._keep)
                 self._prepare_folder(self.run_dir, checkpoints, display)
                 writer = stack.enter_context(closing(RecordWriter(self.run_dir / LOG)))
@@ -246,7 +243,7 @@ class Trainer:
                     sinks.append(write)
             past = epoch_records(read_rows(self.run_dir / LOG)) if self.run_dir is not None else ()
             session = stack.enter_context(closing(self._open()))
-            stopping = stack.enter_context(_signals())
+            stopping = stack.enter_context(noted_signals())
             self._calibrate(session)
             header = {"kind": "resume" if self.state.progress.step else "run", "step": self.state.progress.step}
             header |= {
@@ -377,7 +374,7 @@ class Trainer:
         else:
             if self._resume:
                 display.note("no checkpoint to resume from yet: starting anew")
-            _check_space(run_dir, stored_bytes(self.state.values))
+            check_space(run_dir, stored_bytes(self.state.values))
             save_program(self.program, run_dir / PROGRAM_FILE)
             settings = {"executor": self.executor, "settings": self._settings}
             write_atomically(run_dir / SETTINGS_FILE, (json.dumps(settings, indent=1) + "\n").encode())
@@ -407,7 +404,7 @@ class Trainer:
             display.note(
                 f"note: pictures were decoded by {saved} before, now by {decoder_version()}; they may differ in places"
             )
-        _restore(self.optimizer, self.scheduler, state)
+        restore(self.optimizer, self.scheduler, state)
         self.state, self._calibrated = state, True
         display.note(f"resuming from {folder} (step {state.progress.step}, epoch {state.progress.epoch + 1})")
 
@@ -459,8 +456,8 @@ class _Run:
             values=self._session.state(),
             progress=self._kept.progress,
             tally=self._kept.tally,
-            optimizer=_hyper_parameters(t.optimizer),
-            scheduler=_scheduler_state(t.scheduler),
+            optimizer=hyper_parameters(t.optimizer),
+            scheduler=scheduler_state(t.scheduler),
             best=self._kept.best,
             program=t.state.program,
         )
@@ -512,7 +509,7 @@ class _Run:
             "epoch": p.epoch + 1,
             "loss": loss / 65536 / images,
             "accuracy": None if correct is None else correct / images,
-            "learning_rates": _rates(t.optimizer),
+            "learning_rates": learning_rates(t.optimizer),
             "images_per_second": round(images / seconds, 1) if seconds else None,
             "saturation": saturation,
         }
@@ -522,7 +519,7 @@ class _Run:
         tally = self._kept.tally.plus(loss, correct, images, saturation)
         self._kept = replace(self._kept, progress=progress, tally=tally)
         if t.scheduler is not None and t._schedule_interval == "step":
-            _advance(t.scheduler, loss / 65536 / images)
+            advance(t.scheduler, loss / 65536 / images)
         for sink in self._sinks:
             sink(row)
         rate = self._images / self._seconds if self._seconds else 0.0
@@ -549,7 +546,7 @@ class _Run:
             accuracy=tally.accuracy(),
             test_loss=tested.loss if tested else None,
             test_accuracy=tested.accuracy if tested else None,
-            learning_rates=tuple(_rates(t.optimizer)),
+            learning_rates=tuple(learning_rates(t.optimizer)),
             images_per_second=round(self._images / self._seconds, 1) if self._seconds else 0.0,
             seconds=round(self._seconds, 3),
             saturation=dict(sorted(tally.saturation.items())),
@@ -559,7 +556,7 @@ class _Run:
             score = tested.accuracy if tested.accuracy is not None else -tested.loss
         best = score is not None and (self._kept.best is None or score > self._kept.best)
         if t.scheduler is not None and t._schedule_interval == "epoch":
-            _advance(t.scheduler, tested.loss if tested else record.loss)
+            advance(t.scheduler, tested.loss if tested else record.loss)
         self._kept = _Kept(replace(p, epoch=p.epoch + 1, position=0), Tally(), score if best else self._kept.best)
         self._seconds, self._images = 0.0, 0
         for sink in self._sinks:
@@ -618,111 +615,3 @@ def _all_states(program: Program) -> Graph:
     """A graph of all state nodes of a program."""
     nodes = {node.attributes["name"]: node for g in program.graphs.values() for node in g.nodes if node.op == "state"}
     return Graph(tuple(nodes.values()), {})
-
-
-def _rates(optimizer: torch.optim.Optimizer) -> list[float]:
-    return [float(group["lr"]) for group in optimizer.param_groups]
-
-
-def _hyper_parameters(optimizer: torch.optim.Optimizer) -> tuple[Mapping[str, Any], ...]:
-    return tuple(
-        {key: to_plain(value) for key, value in group.items() if key not in ("params", "param_names")}
-        for group in optimizer.param_groups
-    )
-
-
-def _scheduler_state(scheduler: Any) -> Mapping[str, Any] | None:
-    if scheduler is None:
-        return None
-    state: Mapping[str, Any] = scheduler.state_dict()
-    try:
-        to_plain(state)
-    except NotPlain as error:
-        raise TrainingError(
-            f"the state of the scheduler {type(scheduler).__name__} holds '{error}', which a checkpoint cannot carry",
-            "scheduler",
-            "let its state_dict() return numbers, strings, lists and dicts only",
-        ) from error
-    return state
-
-
-def _restore(optimizer: torch.optim.Optimizer, scheduler: Any, state: State) -> None:
-    """Hyper-parameters and schedule as they were; they are the checkpoint's, not the script's."""
-    if len(state.optimizer) != len(optimizer.param_groups) or (scheduler is None) != (state.scheduler is None):
-        raise StateError(
-            "the checkpoint has other parameter groups, or a schedule where there is none now (or the other way round)",
-            "optimizer",
-            "use the settings that the run was started with, or another --run-dir",
-        )
-    if scheduler is not None:
-        scheduler.load_state_dict(dict(state.scheduler or {}))
-    for group, saved in zip(optimizer.param_groups, state.optimizer, strict=True):
-        for key, value in saved.items():
-            if isinstance(group.get(key), torch.Tensor):
-                group[key].fill_(value)
-            else:
-                group[key] = value
-
-
-def _advance(scheduler: Any, loss: float) -> None:
-    with warnings.catch_warnings():
-        # PyTorch misses a call of optimizer.step(): the step happened in integers.
-        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*before.*optimizer.step.*")
-        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            scheduler.step(loss)
-        else:
-            scheduler.step()
-
-
-@contextmanager
-def _locked(run_dir: Path) -> Iterator[None]:
-    """The run folder, made if need be, for this process alone. Raises RunFolderError."""
-    with disk_errors(run_dir):
-        run_dir.mkdir(parents=True, exist_ok=True)
-        file = (run_dir / "lock").open("w")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunFolderError(
-                "another run is writing here", str(run_dir), "wait for it, or choose another --run-dir"
-            ) from error
-        yield
-
-
-def _check_space(run_dir: Path, checkpoint: int) -> None:
-    import shutil
-
-    with disk_errors(run_dir):
-        free = shutil.disk_usage(run_dir).free
-    needed = 2 * checkpoint + (1 << 20)
-    if free < needed:
-        raise RunFolderError(
-            f"{free / 1e6:.1f} MB free, two checkpoints and the log take {needed / 1e6:.1f} MB",
-            str(run_dir),
-            "free some space, or choose another --run-dir",
-        )
-
-
-@contextmanager
-def _signals() -> Iterator[Callable[[], str]]:
-    """Note SIGINT and SIGTERM instead of dying; yields a function that names the signal that came ("" for none).
-
-    A second SIGINT ends the program at once. Outside the main thread signals are left alone.
-    """
-    came: list[str] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if came and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        came.append(signal.Signals(number).name)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: ""
-        return
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: came[0] if came else ""
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -22,7 +22,7 @@ ALLOWED = {
     "run": {"program", "graph", "number", "machine", "data", "_native"},
     "emulator": {"machine", "_emulator"},
 }
-"""Room -> rooms it may import. `spindl.errors` is everybody's. Rooms that are not listed (cli, trainer, ...) may use all."""
+"""Room -> rooms it may import. `spindl.errors` is everybody's. Rooms not listed (cli, trainer, ...) may use all."""
 
 TORCH_FREE = {"number", "machine", "data", "graph", "program", "emulator"}
 

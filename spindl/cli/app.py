@@ -83,7 +83,9 @@ def train(
     label_smoothing: Annotated[float | None, typer.Option("--label-smoothing")] = None,
     seed: Annotated[int | None, typer.Option("--seed")] = None,
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.")] = None,
-    executor: Annotated[str | None, typer.Option("--on", "--executor", help="sim, or interpreter (the same bits, slowly).")] = None,
+    executor: Annotated[
+        str | None, typer.Option("--on", "--executor", help="sim, or interpreter (the same bits, slowly).")
+    ] = None,
     threads: Threads = None,
     run_dir: Annotated[
         str | None, typer.Option("--run-dir", help="Folder of the run; by default a new one in runs/.")

@@ -199,7 +199,8 @@ def _batch_norm_gradient(b: Builder, node: Node, saved: Saved, dy: int, formats:
         scale = b.emit("batch_norm_scale", s["gamma"], s["inverse"], site, sg)
         if s["frozen"]:
             none = b.constant((0,) * node.shape[1], 0, INT32)
-            offset = b.emit("batch_norm_offset", none, none, sg, site, count=count)  # zeros at the exponent of scale * dy
+            # Zeros, at the exponent that scale * dy has.
+            offset = b.emit("batch_norm_offset", none, none, sg, site, count=count)
             wide = b.emit("affine", dy, scale, offset)
         else:
             slope = b.emit("batch_norm_slope", s["gamma"], s["inverse"], dgamma, s["s1"], site, count=count)

@@ -276,7 +276,7 @@ def test_wrong_group_size() -> None:
 
 
 def test_paths_and_threads() -> None:
-    with pytest.raises(ValueError, match="vector path 'sse2': this processor has .*portable"):
+    with pytest.raises(ValueError, match=r"vector path 'sse2': this processor has .*portable"):
         _native.set_vector_path("sse2")
     with variant("portable", 3):
         assert (_native.vector_path(), _native.threads()) == ("portable", 3)

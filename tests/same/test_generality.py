@@ -127,7 +127,14 @@ def test_loss_curve_follows_float32(name: str, tmp_path: Path) -> None:
     optimizer = torch.optim.SGD(module.parameters(), lr=rate, momentum=0.9, weight_decay=1e-4)
     epochs = -(-STEPS * BATCH // len(data))
     spindl.Trainer(
-        module, "cross_entropy", optimizer, train=data, batch_size=BATCH, epochs=epochs, run_dir=tmp_path, progress=False
+        module,
+        "cross_entropy",
+        optimizer,
+        train=data,
+        batch_size=BATCH,
+        epochs=epochs,
+        run_dir=tmp_path,
+        progress=False,
     ).fit()
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     losses = [row["loss"] for row in rows if row["kind"] == "step"][:STEPS]

@@ -51,7 +51,13 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-NETWORKS = {"lenet": small_lenet, "resnet": small_resnet, "mixed": mixed, "overlapping": overlapping, "frozen": frozen_norms}
+NETWORKS = {
+    "lenet": small_lenet,
+    "resnet": small_resnet,
+    "mixed": mixed,
+    "overlapping": overlapping,
+    "frozen": frozen_norms,
+}
 
 
 @pytest.mark.parametrize("name", NETWORKS)

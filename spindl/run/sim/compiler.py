@@ -117,9 +117,7 @@ def _step(graph: Graph, index: int, function: Callable[..., AnyValue]) -> Step:
 
 def _host_step(graph: Graph, index: int, function: Callable[..., Value]) -> Step:
     node = graph.nodes[index]
-    return Step(
-        node.op, node.inputs, (index,), lambda *values: (function(node, *map(to_host, values)),), host=True
-    )
+    return Step(node.op, node.inputs, (index,), lambda *values: (function(node, *map(to_host, values)),), host=True)
 
 
 def _exponent_step(graph: Graph, index: int) -> Step:

@@ -1,8 +1,8 @@
 """Roundings: an exact ("wide") value together with everything that reads it, so that it need never be stored.
 
-    producer [-> add_bias] -> requantise [-> relu | sum_groups]
-                           -> extent
-                           -> saturation
+producer [-> add_bias] -> requantise [-> relu | sum_groups]
+                       -> extent
+                       -> saturation
 """
 
 from __future__ import annotations
@@ -138,9 +138,7 @@ def torch_rounding(node: Node, target: Target, *inputs: SimValue) -> Rounded:
     result, saturated = rounding.requantise(wide.data, target.exponent - wide.exponent, target.bits)
     if target.relu:
         result = result.clamp_(min=0)
-    return Rounded(
-        SimValue(result, target.exponent), rounding.largest_magnitude(wide.data), saturated, wide.exponent
-    )
+    return Rounded(SimValue(result, target.exponent), rounding.largest_magnitude(wide.data), saturated, wide.exponent)
 
 
 def _weight_gradient(node: Node, target: Target, dy: SimValue, x: SimValue) -> Rounded:

@@ -26,9 +26,7 @@ class SimulatorSession:
 
     def _simulator(self, graph: str) -> Simulator:
         if graph not in self._simulators:
-            simulator = Simulator(
-                self._program.graphs[graph], self._device, self._threads, memory=self._memory
-            )
+            simulator = Simulator(self._program.graphs[graph], self._device, self._threads, memory=self._memory)
             missing = {name: value for name, value in self._initial.items() if name not in self._values}
             self._values |= simulator.load(missing)
             self._simulators[graph] = simulator

@@ -38,7 +38,8 @@ class Simulator:
             graph: a training or evaluation graph that obeys the op table.
             device: "cpu", "cuda" or "cuda:N".
             threads: CPU threads; None: as torch has it.
-            vector_path: how a CPU computes: "avx512vnni", "avx2" or "portable" (native kernels), "torch"; None: the fastest.
+            vector_path: how a CPU computes: "avx512vnni", "avx2", "portable" (native kernels) or "torch"; None: the
+                fastest.
             memory: shared with other simulators whose runs exchange state; None: its own.
 
         Raises:
@@ -147,4 +148,3 @@ class Simulator:
 def _constant(node: Node) -> Value:
     a: Any = node.attributes
     return Value(np.array(a["values"], dtype=np.int64).reshape(node.shape), a["exponent"])
-

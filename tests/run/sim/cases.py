@@ -227,7 +227,6 @@ def _(draw: Draw) -> Case:
     return Case([draw.value(INT16, shape), draw.value(INT16, shape)])
 
 
-
 def per_channel(draw: Draw, channels: int, bits: int) -> tuple[Value, Format]:
     return Value(draw.mantissas((channels,), 2**bits - 1), draw.integer(-60, 0)), WIDE
 
@@ -355,9 +354,7 @@ def _(draw: Draw) -> Case:
 def _(draw: Draw) -> Case:
     n, c, h, w = draw.shape()
     exponent = draw.integer(-60, 30)
-    parts = [
-        draw.value(INT16, (n, c + i, h, w), exponent + draw.integer(-40, 40)) for i in range(draw.integer(1, 3))
-    ]
+    parts = [draw.value(INT16, (n, c + i, h, w), exponent + draw.integer(-40, 40)) for i in range(draw.integer(1, 3))]
     return Case(parts, {"axis": 1})
 
 

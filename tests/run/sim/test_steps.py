@@ -36,9 +36,7 @@ def scalars(step: int) -> dict[str, Value]:
     return {"rate/0": scalar(rate), "momentum/0": scalar(Fraction(9, 10)), "decay/0": scalar(Fraction(1, 1000))}
 
 
-def training(
-    name: str, group: str, formats: Formats, batch: int
-) -> tuple[Graph, dict[str, Value], tuple[int, ...]]:
+def training(name: str, group: str, formats: Formats, batch: int) -> tuple[Graph, dict[str, Value], tuple[int, ...]]:
     network = NETWORKS[name]()
     forward = network.graph()
     channels = forward.nodes[0].shape[1]

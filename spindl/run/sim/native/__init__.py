@@ -7,6 +7,7 @@ and return the statistics of a rounding as Python integers.
 from __future__ import annotations
 
 from functools import partial
+from types import ModuleType
 
 import torch
 
@@ -14,8 +15,11 @@ from spindl.run.interface import RunError
 from spindl.run.sim.compiler import Backend
 from spindl.run.sim.memory import Memory
 
+kernels: ModuleType | None
 try:
-    from spindl import _native as kernels
+    from spindl import _native
+
+    kernels = _native
 except ImportError:  # a source tree without a compiler: torch alone
     kernels = None
 
@@ -59,6 +63,7 @@ def choose_backend(memory: Memory, device: torch.device, path: str | None, threa
 
 
 def _activate(path: str, threads: int) -> None:
+    assert kernels is not None
     if kernels.vector_path() != path:
         kernels.set_vector_path(path)
     if kernels.threads() != threads:

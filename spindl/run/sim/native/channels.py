@@ -89,9 +89,7 @@ def running_mean(node: Node, running: Value, s1: Value) -> Value:
 def running_variance(node: Node, running: Value, s1: Value, s2: Value) -> Value:
     a: Any = node.attributes
     return Value(
-        kernels.running_variance(
-            running.mantissa, s1.mantissa, s2.mantissa, s1.exponent, a["count"], a["momentum"]
-        )
+        kernels.running_variance(running.mantissa, s1.mantissa, s2.mantissa, s1.exponent, a["count"], a["momentum"])
     )
 
 

@@ -15,8 +15,10 @@ from spindl.run.sim.native.table import ROUNDINGS, enters, integers
 from spindl.run.sim.roundings import Rounded, Target
 from spindl.run.sim.values import AnyValue, Pending, SimValue
 
+Pair = tuple[int, int]
 
-def _geometry(node: Node) -> tuple[Any, ...]:
+
+def _geometry(node: Node) -> tuple[Pair, Pair, Pair, int]:
     """stride, padding before, dilation, groups."""
     a: Any = node.attributes
     return a["stride"], (a["padding"][0][0], a["padding"][1][0]), a["dilation"], a["groups"]
@@ -42,9 +44,7 @@ def convolution(
 
 
 @enters(ROUNDINGS, "convolution_input_gradient")
-def convolution_input_gradient(
-    memory: Memory, node: Node, target: Target, dy: SimValue, w: SimValue
-) -> Rounded | None:
+def convolution_input_gradient(memory: Memory, node: Node, target: Target, dy: SimValue, w: SimValue) -> Rounded | None:
     """Without relu: none follows a gradient."""
     if target.relu:
         return None

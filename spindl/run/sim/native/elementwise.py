@@ -24,6 +24,8 @@ from spindl.run.sim.values import AnyValue, SimValue
 
 # ruff: noqa: D103  (the op table documents each op)
 
+Pair = tuple[int, int]
+
 
 def _result(memory: Memory, node: Node, target: Target) -> SimValue:
     return memory.take(node.shape, torch.int16, target.exponent)
@@ -123,7 +125,7 @@ def relu6_gradient(memory: Memory, node: Node, dy: SimValue, y: SimValue) -> Sim
     return out
 
 
-def _window(node: Node) -> tuple[Any, ...]:
+def _window(node: Node) -> tuple[Pair, Pair, Pair, Pair]:
     """kernel, stride, padding before, dilation."""
     a: Any = node.attributes
     return a["kernel"], a["stride"], (a["padding"][0][0], a["padding"][1][0]), a["dilation"]

@@ -33,9 +33,7 @@ def _target_q30(labels: Tensor, classes: int, smoothing: int) -> Tensor:
 def cross_entropy_gradient(node: Node, z: SimValue, labels: SimValue) -> SimValue:
     a: Any = node.attributes
     logits = z.data.to(torch.int64)
-    return SimValue(
-        softmax_q30(logits, z.exponent, 1) - _target_q30(labels.data, logits.shape[1], a["smoothing"]), -30
-    )
+    return SimValue(softmax_q30(logits, z.exponent, 1) - _target_q30(labels.data, logits.shape[1], a["smoothing"]), -30)
 
 
 @implements("cross_entropy_loss")

@@ -10,16 +10,16 @@ steps the gradients of one integer step are compared with float64's (cosine over
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import dataclass, replace
+from itertools import chain, count, islice
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from spindl.data import batches, open_dataset
+from spindl.data import Batch, Dataset, batches, open_dataset
 from spindl.graph import Graph
 from spindl.graph.operations import Value
 from spindl.model import capture, load_model
@@ -27,11 +27,10 @@ from spindl.model.evaluate import evaluate
 from spindl.number.rounding import limit
 from spindl.run.sim.simulator import Simulator
 from spindl.train import Formats, Loss, ParameterGroup, initial_state, training_graph
-from spindl.train.optimizers import scalar
 
 DOUBLE = torch.float64
 DRY_PASSES = 8
-GEOMETRY = ("stride", "padding", "dilation", "groups")
+RATE = 0.05
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,6 @@ def padded(x: Tensor, padding: Any) -> Tensor:
 
 def convolve(a: Any, x: Tensor, w: Tensor) -> Tensor:
     return F.conv2d(padded(x, a["padding"]), w, None, a["stride"], 0, a["dilation"], a["groups"])
-
-
-def batch_norm(graph: Graph, scale: int, x: Tensor, floats: dict[int, Tensor], eps: float) -> Tensor:
-    """Float64 BatchNorm of x with the layer's own gamma (beta is added by the caller)."""
-    gamma = floats[graph.nodes[scale].inputs[0]]
-    return F.batch_norm(x, None, None, gamma, None, True, 0.0, eps)
 
 
 class Reference:
@@ -176,100 +169,106 @@ def pixels(images: np.ndarray, normalisation: Any, dtype: torch.dtype) -> Tensor
     return (torch.from_numpy(images).to(dtype) / 255 - mean) / deviation
 
 
+@dataclass(frozen=True)
+class Fidelity:
+    """What one integer step of a network has in common with float64's.
+
+    Attributes:
+        layers: every rounded tensor by itself.
+        cosine: of all weight gradients together; worst: (cosine, parameter) of the three least alike.
+        integer_loss, double_loss: per image.
+    """
+
+    layers: list[LayerError]
+    cosine: float
+    worst: list[tuple[float, str]]
+    integer_loss: float
+    double_loss: float
+
+
+def warmed_up(dataset: Dataset, batch: int, steps: int) -> tuple[nn.Module, Batch]:
+    """ResNet-50 with zero-initialised last gammas after some float32 steps, and the next batch."""
+    torch.manual_seed(0)
+    module, _ = load_model("resnet50", classes=1000, input_shape=dataset.image_shape, zero_init_residual=True)
+    optimizer = torch.optim.SGD(module.parameters(), lr=RATE, momentum=0.9)
+    stream = chain.from_iterable(batches(dataset, batch, 0, epoch) for epoch in count())
+    module.train()
+    for number, part in enumerate(islice(stream, steps)):
+        optimizer.zero_grad()
+        x = pixels(part.images, dataset.normalisation, torch.float32)
+        loss = F.cross_entropy(module(x), torch.from_numpy(part.labels))
+        loss.backward()
+        optimizer.step()
+        print(f"float32 step {number + 1}: loss {loss.item():.4f}", end="\r", flush=True)
+    return module, next(stream)
+
+
+def measure(module: nn.Module, dataset: Dataset, batch: Batch) -> Fidelity:
+    """One integer training step of a module, compared with float64 layer by layer and as a whole."""
+    size = len(batch)
+    forward = capture(module, dataset.image_shape)
+    keys = tuple(name for name, _ in module.named_parameters())
+    floats = {name: t.detach() for name, t in module.state_dict().items() if t.is_floating_point()}
+    groups = (ParameterGroup("sgd", keys, momentum=False),)
+    graph = training_graph(forward, Loss("cross_entropy"), groups, Formats(), size, dataset.normalisation)
+    state = initial_state(graph, {name: t.numpy() for name, t in floats.items()})
+    inputs = {
+        "images": Value(batch.images.astype(np.int64)),
+        "labels": Value(batch.labels),
+        "rate/0": Value(np.array(1), 0),
+        "decay/0": Value(np.array(0), 0),
+    }
+    dry = Simulator(graph)
+    loaded: Any = dry.load(state)
+    for _ in range(DRY_PASSES):
+        _, updates = dry.run(loaded, inputs)
+        loaded |= {name: value for name, value in updates.items() if name.startswith("site/")}
+    state |= {name: as_value(value) for name, value in loaded.items() if name.startswith("site/")}
+
+    kept = {graph.nodes[i].name: i for i in graph.find("saturate32")}
+    simulator = Simulator(replace(graph, outputs={"loss": graph.outputs["loss"], **kept}, updates={}))
+    outputs, _ = simulator.run(simulator.load(state), inputs)
+    doubles = {name: t.to(DOUBLE).clone().requires_grad_(name in keys) for name, t in floats.items()}
+    logits = evaluate(forward, doubles, pixels(batch.images, dataset.normalisation, DOUBLE), training=True)[-1]
+    loss = F.cross_entropy(logits, torch.from_numpy(batch.labels), reduction="sum")
+    loss.backward()
+    cosines, total = [], np.zeros(3)
+    for key in keys:
+        a, b = real(as_value(outputs[key])).reshape(-1), doubles[key].grad.reshape(-1)
+        products = np.array([float(a @ b), float(a @ a), float(b @ b)])
+        total += products
+        if products[1] and products[2]:
+            cosines.append((float(products[0] / (products[1] * products[2]) ** 0.5), key))
+    return Fidelity(
+        layer_errors(graph, state, inputs),
+        float(total[0] / (total[1] * total[2]) ** 0.5),
+        sorted(cosines)[:3],
+        int(as_value(outputs["loss"]).mantissa) / 2**16 / size,
+        float(loss.detach()) / size,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="../shared/data/imagenet-samples")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=30)
     arguments = parser.parse_args()
-    torch.manual_seed(0)
-
     dataset = open_dataset(arguments.data, image_size=224)
-    module, _ = load_model("resnet50", classes=1000, input_shape=(3, 224, 224))
-    for block in module.modules():
-        if hasattr(block, "bn3"):
-            torch.nn.init.zeros_(block.bn3.weight)
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9)
-    stream = [
-        batch
-        for epoch in range(1 + arguments.steps * arguments.batch // len(dataset))
-        for batch in batches(dataset, arguments.batch, 0, epoch)
-    ]
-    module.train()
-    for number, batch in enumerate(stream[: arguments.steps]):
-        optimizer.zero_grad()
-        x = pixels(batch.images, dataset.normalisation, torch.float32)
-        loss = F.cross_entropy(module(x), torch.from_numpy(batch.labels))
-        loss.backward()
-        optimizer.step()
-        print(f"float32 step {number + 1}: loss {loss.item():.4f}", end="\r", flush=True)
-    print()
-
-    forward = capture(module, (3, 224, 224))
-    keys = tuple(name for name, _ in module.named_parameters())
-    parameters = {
-        name: tensor.detach().numpy() for name, tensor in module.state_dict().items() if tensor.is_floating_point()
-    }
-    graph = training_graph(
-        forward,
-        Loss("cross_entropy"),
-        (ParameterGroup("sgd", keys, momentum=False),),
-        Formats(),
-        arguments.batch,
-        dataset.normalisation,
-    )
-    state = initial_state(graph, parameters)
-    batch = stream[arguments.steps]
-    inputs = {
-        "images": Value(batch.images.astype(np.int64)),
-        "labels": Value(batch.labels),
-        "rate/0": Value(np.array(1), 0),
-        "decay/0": scalar(0),  # type: ignore[arg-type]
-    }
-    sites = Simulator(graph)
-    loaded: Any = sites.load(state)
-    for _ in range(DRY_PASSES):
-        _, updates = sites.run(loaded, inputs)
-        loaded |= {name: value for name, value in updates.items() if name.startswith("site/")}
-    state |= {name: as_value(value) for name, value in loaded.items() if name.startswith("site/")}
-
-    started = time.perf_counter()
-    errors = layer_errors(graph, state, inputs)
-    seconds = time.perf_counter() - started
-    print(
-        f"\nLayer by layer, batch {arguments.batch}, {seconds:.0f} s: largest difference from float64, in last places"
-    )
-    for what in sorted({e.what for e in errors}):
-        group = [e for e in errors if e.what == what]
+    module, batch = warmed_up(dataset, arguments.batch, arguments.steps)
+    found = measure(module, dataset, batch)
+    print(f"\nLayer by layer, batch {arguments.batch}: largest difference from float64, in last places")
+    for what in sorted({e.what for e in found.layers}):
+        group = [e for e in found.layers if e.what == what]
         worst = max(group, key=lambda e: e.units)
         saturated = sum(e.saturated for e in group)
         print(f"  {what:30} {len(group):4} tensors  worst {worst.units:.4f} ({worst.layer})  saturated {saturated}")
-
-    kept = {graph.nodes[i].name: i for i in graph.find("saturate32")}
-    simulator = Simulator(replace(graph, outputs={"loss": graph.outputs["loss"], **kept}, updates={}))
-    outputs, _ = simulator.run(simulator.load(state), inputs)
-    doubles = {
-        name: tensor.detach().to(DOUBLE).clone().requires_grad_() if name in keys else tensor.detach().to(DOUBLE)
-        for name, tensor in module.state_dict().items()
-        if tensor.is_floating_point()
-    }
-    logits = evaluate(forward, doubles, pixels(batch.images, dataset.normalisation, DOUBLE), training=True)[-1]
-    loss = F.cross_entropy(logits, torch.from_numpy(batch.labels), reduction="sum")
-    loss.backward()
-    cosines, dot, first, second = [], 0.0, 0.0, 0.0
-    for key in keys:
-        a, b = real(as_value(outputs[key])).reshape(-1), doubles[key].grad.reshape(-1)
-        pair = (float(a @ b), float(a @ a), float(b @ b))
-        dot, first, second = dot + pair[0], first + pair[1], second + pair[2]
-        if pair[1] and pair[2]:
-            cosines.append((pair[0] / (pair[1] * pair[2]) ** 0.5, key))
-    integer_loss = int(as_value(outputs["loss"]).mantissa) / 2**16 / arguments.batch
-    double_loss = float(loss.detach()) / arguments.batch
+    least = ", ".join(f"{key} {value:.4f}" for value, key in found.worst)
     print(
-        f"\nWhole network after {arguments.steps} float32 steps: gradient cosine {dot / (first * second) ** 0.5:.5f}, "
-        f"worst layers {', '.join(f'{key} {value:.4f}' for value, key in sorted(cosines)[:3])}"
+        f"\nWhole network after {arguments.steps} float32 steps: gradient cosine {found.cosine:.5f}, least alike {least}"
     )
-    print(f"loss {integer_loss:.5f}, float64 {double_loss:.5f} ({abs(integer_loss / double_loss - 1):.3%} apart)")
+    apart = abs(found.integer_loss / found.double_loss - 1)
+    print(f"loss {found.integer_loss:.5f}, float64 {found.double_loss:.5f} ({apart:.3%} apart)")
 
 
 if __name__ == "__main__":

@@ -263,10 +263,8 @@ def main() -> None:
         worst = max(group, key=lambda e: e.units)
         saturated = sum(e.saturated for e in group)
         print(f"  {what:30} {len(group):4} tensors  worst {worst.units:.4f} ({worst.layer})  saturated {saturated}")
-    least = ", ".join(f"{key} {value:.4f}" for value, key in found.worst)
-    print(
-        f"\nWhole network after {arguments.steps} float32 steps: gradient cosine {found.cosine:.5f}, least alike {least}"
-    )
+    print(f"\nWhole network after {arguments.steps} float32 steps: gradient cosine {found.cosine:.5f}")
+    print("least alike: " + ", ".join(f"{key} {value:.4f}" for value, key in found.worst))
     apart = abs(found.integer_loss / found.double_loss - 1)
     print(f"loss {found.integer_loss:.5f}, float64 {found.double_loss:.5f} ({apart:.3%} apart)")
 

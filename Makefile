@@ -4,23 +4,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 STAMP := $(VENV)/.installed
+TEST_STAMP := $(VENV)/.installed-for-tests
 
 .PHONY: train test test-slow bench lint clean
 
 train: $(STAMP)
 	$(BIN)/spindl train digits --data digits --float32
 
-test: $(STAMP)
+test: $(TEST_STAMP)
 	$(RUN) -m pytest -m "not slow"
 
-test-slow: $(STAMP)
+test-slow: $(TEST_STAMP)
 	$(RUN) -m pytest -m slow
 
 bench: $(STAMP)
 	$(RUN) bench/contraction.py
 	$(RUN) bench/step.py
 
-lint: $(STAMP)
+lint: $(TEST_STAMP)
 	$(BIN)/ruff check spindl tests bench
 	$(BIN)/ruff format --check spindl tests bench
 	$(BIN)/mypy
@@ -30,8 +31,12 @@ $(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find native -nam
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip -c constraints.txt
 	$(RUN) -m pip install --quiet -c constraints.txt scikit-build-core nanobind cmake ninja
-	$(RUN) -m pip install --quiet -c constraints.txt --no-build-isolation --editable ".[train,digits,tensorboard,test]"
+	$(RUN) -m pip install --quiet -c constraints.txt --no-build-isolation --editable ".[train,digits]"
 	touch $(STAMP)
+
+$(TEST_STAMP): $(STAMP)
+	$(RUN) -m pip install --quiet -c constraints.txt --no-build-isolation --editable ".[train,digits,tensorboard,board,test]"
+	touch $(TEST_STAMP)
 
 clean:
 	rm -rf $(VENV) build dist

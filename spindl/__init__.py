@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any
 from spindl.errors import SpindlError
 
 if TYPE_CHECKING:
+    from spindl.emulator import emulate
     from spindl.predictor import Predictor
     from spindl.train import Formats
     from spindl.train.lars import LARS
     from spindl.trainer import Trainer
 
-__all__ = ["LARS", "Formats", "Predictor", "SpindlError", "Trainer"]
+__all__ = ["LARS", "Formats", "Predictor", "SpindlError", "Trainer", "emulate"]
 
 _HOMES = {
     "LARS": "spindl.train.lars",
     "Formats": "spindl.train",
     "Predictor": "spindl.predictor",
     "Trainer": "spindl.trainer",
+    "emulate": "spindl.emulator",
 }
 
 

@@ -1,0 +1,76 @@
+"""Speed of the interpreter beside Unicorn running free on the same loop. Only for a quiet machine, hence slow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from spindl._emulator import BareCore
+
+unicorn = pytest.importorskip("unicorn")
+arm = pytest.importorskip("unicorn.arm_const")
+
+
+def macs() -> str:
+    """The kernels' inner loop: eight accumulators, four operand registers, two pointers."""
+    step = "".join(f"ldr r{i}, [r12], #4\n" for i in range(4)) + "ldr lr, [r13], #4\n"
+    step += "".join(f"smla{half} r{4 + i}, r{i}, lr, r{4 + i}\n" for half in ("bb", "tt") for i in range(4))
+    step += "ldr lr, [r13], #4\n"
+    return step + "".join(f"smla{half} r{8 + i}, r{i}, lr, r{8 + i}\n" for half in ("bb", "tt") for i in range(4))
+
+
+KERNELS = {
+    "multiplies": (8 * 22 + 6, "mov r12, #0x400000\n add r13, r12, #0x1000\n" + macs() * 8),
+    "mixed": (
+        10,
+        "ldr r4, [r12, #4]\n add r4, r4, #1\n str r4, [r12, #4]\n ldrb r1, [r12, #9]\n tst r4, #1\n addne r2, r2, r1\n",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KERNELS)
+def test_at_least_seven_tenths_of_unicorn(assemble: Callable[[str], bytes], name: str) -> None:
+    instructions, body = KERNELS[name]
+    rounds = 40_000_000 // instructions
+    count_at = 0x408000
+    program = f"""
+        ldr r0, =rounds
+        ldr r0, [r0]
+        ldr r1, ={count_at}
+        str r0, [r1]
+        mov r12, #0x400000
+    loop:
+        {body}
+        ldr r0, ={count_at}
+        ldr r1, [r0]
+        subs r1, r1, #1
+        str r1, [r0]
+        bne loop
+    end: b end
+    rounds: .word {rounds}
+    """
+    code = assemble(program)
+    core = BareCore(0)
+    core.write(0, code)
+    core.run(10_000)
+    before, start = core.instructions, time.perf_counter()
+    core.run(40_000_000)
+    ours = (core.instructions - before) / (time.perf_counter() - start)
+
+    oracle = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_ARM)
+    oracle.ctl_set_cpu_model(arm.UC_CPU_ARM_946)
+    oracle.mem_map(0, 0x8000)
+    oracle.mem_map(0x400000, 0x10000)
+    oracle.mem_write(0, code)
+    end = code.rindex(b"\xfe\xff\xff\xea")
+    start = time.perf_counter()
+    oracle.emu_start(0, end)
+    taken = time.perf_counter() - start
+    per_round = len([line for line in body.splitlines() if line.strip()]) + 5
+    theirs = rounds * per_round / taken
+    print(f"{name}: ours {ours / 1e6:.0f} M instructions/s, Unicorn {theirs / 1e6:.0f} M")
+    assert ours > 0.7 * theirs
+    assert ours > 200e6

@@ -201,7 +201,7 @@ class Trainer:
         step_scalars(optimizer, batch_size)  # raises for rates that are not finite
         open_session(executor, Program({}, {}), State({}, Progress(seed=0)), device=device, threads=threads).close()
         self.program = self._build_program(groups)
-        self._initial_steps = _tracked_batches(module)
+        self._initial_steps = _tracked_batches(module, self.program.graphs[TRAIN].updates)
         parameters = module_arrays(module)
         self._dry_passes = dry_passes(self.forward, parameters)
         self.state = State(
@@ -602,9 +602,11 @@ def module_arrays(module: torch.nn.Module) -> dict[str, NDArray[Any]]:
     return {key: tensor.detach().cpu().numpy() for key, tensor in module.state_dict().items()}
 
 
-def _tracked_batches(module: torch.nn.Module) -> dict[str, int]:
-    """BatchNorm's counters of batches at the start."""
-    return {k: int(t.item()) for k, t in module.state_dict().items() if k.endswith("num_batches_tracked")}
+def _tracked_batches(module: torch.nn.Module, updates: Mapping[str, int]) -> dict[str, int]:
+    """Counters at the start of the BatchNorm layers whose statistics follow the batches."""
+    end = ".num_batches_tracked"
+    counters = {k: int(t.item()) for k, t in module.state_dict().items() if k.endswith(end)}
+    return {k: v for k, v in counters.items() if f"running/{k.removesuffix(end)}.running_mean" in updates}
 
 
 def _state_names(graph: Graph) -> set[str]:

@@ -260,13 +260,6 @@ def test_checkpoint_that_is_not_there(tmp_path: Path) -> None:
         trainer(run_dir=tmp_path, resume=tmp_path / "checkpoints" / "step-00000009").fit()
 
 
-def test_batch_norm_in_eval_mode() -> None:
-    module = network()
-    module.bn.eval()
-    with pytest.raises(spindl.SpindlError, match="frozen"):
-        trainer(module)
-
-
 def test_support_is_what_it_says() -> None:
     assert isinstance(network(), Net)
     assert len(pictures(3, 0)) == 3

@@ -132,6 +132,17 @@ def test_frozen_and_left_out_parameters_stay() -> None:
     assert not torch.equal(before["fc.weight"], after["fc.weight"])
 
 
+def test_batch_norm_in_eval_mode_keeps_its_statistics() -> None:
+    module = network()
+    module.bn.eval()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    trainer(module).fit()
+    after = module.state_dict()
+    for key in ("bn.running_mean", "bn.running_var", "bn.num_batches_tracked"):
+        assert torch.equal(after[key], before[key]), key
+    assert not torch.equal(after["bn.weight"], before["bn.weight"])
+
+
 def test_groups_have_their_own_rates() -> None:
     module = network()
     before = {key: value.clone() for key, value in module.state_dict().items()}

@@ -2,27 +2,34 @@
 
     table     = header, step, step, ..., transfer, transfer, ..., argument words
     step      = one kernel call: barriers around it, transfers before and after it, its arguments
-    transfer  = one DMA between SDRAM and DTCM
+    transfer  = rows of bytes moved between SDRAM and DTCM, each row one DMA
 
-All offsets are in bytes from the start of the table, so that a table can lie anywhere. The header's CRC-32 (zlib's)
-covers everything behind it: a core that meets another CRC, magic or version stops with a named error, and does nothing.
+**Order.** A core runs its steps one after the other. The DMA engine works through one queue: while the kernel of step k
+runs, the loads of step k + 1 are in it; when that kernel has ended, the stores of step k follow; the kernel of step
+k + 1 starts when its loads have come, beside the stores of step k. So a step may not load what the step before it
+stores, nor into what that one uses: such a step is ORDERED, and its loads wait for every earlier kernel and store.
+Barriers order as well.
+
+All offsets are in bytes from the start of the table, so that a table can lie anywhere. The CRC-32 (zlib's), the
+header's last word, covers everything before it and behind it: a core that meets another CRC, magic or version stops
+with a named error, and does nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from zlib import crc32
 
 from spindl.program.errors import ProgramError
 from spindl.program.records import Field, RecordType
 
-SCHEDULE_VERSION = 1
+SCHEDULE_VERSION = 2
 """Raised whenever a field changes its place or its meaning."""
 MAGIC = int.from_bytes(b"SPDL", "little")
 
-FLAGS = {"BARRIER_BEFORE": 1, "BARRIER_AFTER": 2, "WAIT_STREAM": 4, "LAST": 8}
-"""Of a step: meet the chip's other cores before or after it; wait for a stream's block; the last step of the table."""
+FLAGS = {"BARRIER_BEFORE": 1, "BARRIER_AFTER": 2, "WAIT_STREAM": 4, "LAST": 8, "ORDERED": 16, "IF_SET": 32}
+"""Of a step: meet the chip's other cores before or after it (all stores done); wait for a stream's block; the last step
+of the table; begin its loads only when all before it is done; leave it out if the word at `condition` is 0."""
 DIRECTIONS = {"TO_DTCM": 0, "TO_SDRAM": 1}
 
 HEADER = RecordType(
@@ -30,17 +37,22 @@ HEADER = RecordType(
     (
         Field("magic", "I", "'SPDL'"),
         Field("version", "H", "SCHEDULE_VERSION"),
-        Field("steps", "H", "number of steps"),
+        Field("cores", "H", "cores of the chip that meet at barriers"),
         Field("image", "I", "first 32 bits of the image's SHA-256"),
+        Field("steps", "I", "number of steps"),
         Field("transfers", "I", "number of transfers"),
         Field("words", "I", "number of argument words"),
-        Field("crc", "I", "CRC-32 of all that follows"),
+        Field("exponents", "I", "DTCM address of the exponent table (int16)"),
+        Field("sites", "I", "DTCM address of the table of sites"),
+        Field("exponent_count", "H", "entries of the exponent table"),
+        Field("site_count", "H", "entries of the table of sites"),
+        Field("crc", "I", "CRC-32 of the header before this word and of all that follows"),
     ),
 )
 STEP = RecordType(
     "spindl_schedule_step",
     (
-        Field("kernel", "H", "number of the op in spindl_numbers.h"),
+        Field("kernel", "H", "number of the kernel in spindl_kernels.h; 0: none"),
         Field("flags", "H", "BARRIER_BEFORE, ..."),
         Field("node", "I", "node of the training graph, for errors and counters"),
         Field("first_transfer", "I", "index of its first transfer"),
@@ -49,6 +61,7 @@ STEP = RecordType(
         Field("first_word", "I", "index of its first argument word"),
         Field("words", "H", "argument words"),
         Field("stream", "H", "stream to wait for, with WAIT_STREAM"),
+        Field("condition", "I", "DTCM address of a word, with IF_SET"),
     ),
 )
 TRANSFER = RecordType(
@@ -56,8 +69,11 @@ TRANSFER = RecordType(
     (
         Field("sdram", "I", "byte address in SDRAM, a multiple of 4"),
         Field("dtcm", "I", "byte address in DTCM, a multiple of 4"),
-        Field("bytes", "I", "length, a multiple of 4, below 128 KB"),
-        Field("direction", "I", "TO_DTCM or TO_SDRAM"),
+        Field("bytes", "I", "length of a row, a multiple of 4, below 128 KB"),
+        Field("rows", "H", "number of rows, at least 1"),
+        Field("direction", "H", "TO_DTCM or TO_SDRAM"),
+        Field("sdram_pitch", "I", "bytes from row to row in SDRAM, a multiple of 4"),
+        Field("dtcm_pitch", "I", "bytes from row to row in DTCM, a multiple of 4"),
     ),
 )
 LARGEST_TRANSFER = (1 << 17) - 4
@@ -66,11 +82,14 @@ LARGEST_TRANSFER = (1 << 17) - 4
 
 @dataclass(frozen=True)
 class Transfer:
-    """One DMA: byte addresses and length, all multiples of 4."""
+    """Rows of bytes: addresses, length of a row, distances of rows, all in bytes and multiples of 4."""
 
     sdram: int
     dtcm: int
     bytes: int
+    rows: int = 1
+    sdram_pitch: int = 0
+    dtcm_pitch: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,10 +104,39 @@ class Step:
     barrier_before: bool = False
     barrier_after: bool = False
     stream: int | None = None
+    ordered: bool = False
+    condition: int | None = None
 
 
-def encode(steps: Sequence[Step], image: int) -> bytes:
+@dataclass(frozen=True)
+class Tables:
+    """Where a core keeps its exponents and sites, and with how many cores it meets.
+
+    Attributes:
+        cores: of the chip that take part in barriers.
+        exponents, sites: DTCM byte addresses, multiples of 4.
+        exponent_count, site_count: numbers of entries.
+    """
+
+    cores: int = 1
+    exponents: int = 0
+    sites: int = 0
+    exponent_count: int = 0
+    site_count: int = 0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A core's table: its steps, the image they were made for (first 32 bits of its SHA-256), its tables."""
+
+    steps: tuple[Step, ...]
+    image: int
+    tables: Tables = Tables()
+
+
+def encode(schedule: Schedule) -> bytes:
     """The table's bytes. Raises ProgramError for an empty table, and for transfers the DMA engine cannot make."""
+    steps = schedule.steps
     if not steps:
         raise ProgramError("a schedule without steps", "schedule")
     records: list[bytes] = []
@@ -97,6 +145,7 @@ def encode(steps: Sequence[Step], image: int) -> bytes:
     for number, step in enumerate(steps):
         flags = FLAGS["BARRIER_BEFORE"] * step.barrier_before | FLAGS["BARRIER_AFTER"] * step.barrier_after
         flags |= FLAGS["WAIT_STREAM"] * (step.stream is not None) | FLAGS["LAST"] * (number == len(steps) - 1)
+        flags |= FLAGS["ORDERED"] * step.ordered | FLAGS["IF_SET"] * (step.condition is not None)
         records.append(
             STEP.pack(
                 {
@@ -109,6 +158,7 @@ def encode(steps: Sequence[Step], image: int) -> bytes:
                     "first_word": len(words),
                     "words": len(step.words),
                     "stream": step.stream or 0,
+                    "condition": step.condition or 0,
                 }
             )
         )
@@ -120,31 +170,34 @@ def encode(steps: Sequence[Step], image: int) -> bytes:
         "magic": MAGIC,
         "version": SCHEDULE_VERSION,
         "steps": len(steps),
-        "image": image,
+        "image": schedule.image,
         "transfers": len(transfers),
         "words": len(words),
-        "crc": crc32(body),
+        "crc": 0,
+        **asdict(schedule.tables),
     }
-    return HEADER.pack(header) + body
+    before = HEADER.pack(header)[:-4]
+    return before + crc32(body, crc32(before)).to_bytes(4, "little") + body
 
 
 def _transfer(transfer: Transfer, direction: int, step: int) -> bytes:
-    numbers = (transfer.sdram, transfer.dtcm, transfer.bytes)
-    if any(n % 4 or n < 0 for n in numbers) or not 0 < transfer.bytes <= LARGEST_TRANSFER:
+    fields = asdict(transfer)
+    words = all(value % 4 == 0 and value >= 0 for name, value in fields.items() if name != "rows")
+    if not words or not 0 < transfer.bytes <= LARGEST_TRANSFER or transfer.rows < 1:
         raise ProgramError(f"{transfer} is no DMA: words only, 4 to {LARGEST_TRANSFER} bytes", f"schedule step {step}")
-    fields = {"sdram": transfer.sdram, "dtcm": transfer.dtcm, "bytes": transfer.bytes, "direction": direction}
-    return TRANSFER.pack(fields)
+    return TRANSFER.pack({**fields, "direction": direction})
 
 
-def decode(data: bytes) -> tuple[list[Step], int]:
-    """Steps and image of a table's bytes. Raises ProgramError for what a core would refuse."""
+def decode(data: bytes) -> Schedule:
+    """The schedule in a table's bytes. Raises ProgramError for what a core would refuse."""
     header = HEADER.unpack(data)
     for name, expected in (("magic", MAGIC), ("version", SCHEDULE_VERSION)):
         if header[name] != expected:
             raise ProgramError(f"{name} is {header[name]:#x}, expected {expected:#x}", "schedule")
     body = data[HEADER.layout.size :]
-    if crc32(body) != header["crc"]:
-        raise ProgramError(f"the CRC is {crc32(body):#010x}, the header says {header['crc']:#010x}", "schedule")
+    crc = crc32(body, crc32(data[: HEADER.layout.size - 4]))
+    if crc != header["crc"]:
+        raise ProgramError(f"the CRC is {crc:#010x}, the header says {header['crc']:#010x}", "schedule")
     transfers_at = header["steps"] * STEP.layout.size
     words_at = transfers_at + header["transfers"] * TRANSFER.layout.size
     if len(body) != words_at + 4 * header["words"]:
@@ -155,7 +208,8 @@ def decode(data: bytes) -> tuple[list[Step], int]:
 
     def transfer(index: int) -> Transfer:
         fields = TRANSFER.unpack(body, transfers_at + index * TRANSFER.layout.size)
-        return Transfer(fields["sdram"], fields["dtcm"], fields["bytes"])
+        del fields["direction"]
+        return Transfer(**fields)
 
     steps = []
     for number in range(header["steps"]):
@@ -171,9 +225,12 @@ def decode(data: bytes) -> tuple[list[Step], int]:
                 bool(s["flags"] & FLAGS["BARRIER_BEFORE"]),
                 bool(s["flags"] & FLAGS["BARRIER_AFTER"]),
                 s["stream"] if s["flags"] & FLAGS["WAIT_STREAM"] else None,
+                bool(s["flags"] & FLAGS["ORDERED"]),
+                s["condition"] if s["flags"] & FLAGS["IF_SET"] else None,
             )
         )
-    return steps, header["image"]
+    tables = Tables(*(header[name] for name in ("cores", "exponents", "sites", "exponent_count", "site_count")))
+    return Schedule(tuple(steps), header["image"], tables)
 
 
 def c_header() -> str:

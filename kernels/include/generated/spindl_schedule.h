@@ -4,28 +4,35 @@
 
 #include <stdint.h>
 
-#define SPINDL_SCHEDULE_VERSION 1u
+#define SPINDL_SCHEDULE_VERSION 2u
 #define SPINDL_SCHEDULE_MAGIC 1279545427u
 #define SPINDL_STEP_BARRIER_BEFORE 1u
 #define SPINDL_STEP_BARRIER_AFTER 2u
 #define SPINDL_STEP_WAIT_STREAM 4u
 #define SPINDL_STEP_LAST 8u
+#define SPINDL_STEP_ORDERED 16u
+#define SPINDL_STEP_IF_SET 32u
 #define SPINDL_TRANSFER_TO_DTCM 0u
 #define SPINDL_TRANSFER_TO_SDRAM 1u
 
 typedef struct {
     uint32_t magic; /* 'SPDL' */
     uint16_t version; /* SCHEDULE_VERSION */
-    uint16_t steps; /* number of steps */
+    uint16_t cores; /* cores of the chip that meet at barriers */
     uint32_t image; /* first 32 bits of the image's SHA-256 */
+    uint32_t steps; /* number of steps */
     uint32_t transfers; /* number of transfers */
     uint32_t words; /* number of argument words */
-    uint32_t crc; /* CRC-32 of all that follows */
+    uint32_t exponents; /* DTCM address of the exponent table (int16) */
+    uint32_t sites; /* DTCM address of the table of sites */
+    uint16_t exponent_count; /* entries of the exponent table */
+    uint16_t site_count; /* entries of the table of sites */
+    uint32_t crc; /* CRC-32 of the header before this word and of all that follows */
 } spindl_schedule_header;
-typedef char spindl_schedule_header_size[sizeof(spindl_schedule_header) == 24 ? 1 : -1];
+typedef char spindl_schedule_header_size[sizeof(spindl_schedule_header) == 40 ? 1 : -1];
 
 typedef struct {
-    uint16_t kernel; /* number of the op in spindl_numbers.h */
+    uint16_t kernel; /* number of the kernel in spindl_kernels.h; 0: none */
     uint16_t flags; /* BARRIER_BEFORE, ... */
     uint32_t node; /* node of the training graph, for errors and counters */
     uint32_t first_transfer; /* index of its first transfer */
@@ -34,15 +41,19 @@ typedef struct {
     uint32_t first_word; /* index of its first argument word */
     uint16_t words; /* argument words */
     uint16_t stream; /* stream to wait for, with WAIT_STREAM */
+    uint32_t condition; /* DTCM address of a word, with IF_SET */
 } spindl_schedule_step;
-typedef char spindl_schedule_step_size[sizeof(spindl_schedule_step) == 24 ? 1 : -1];
+typedef char spindl_schedule_step_size[sizeof(spindl_schedule_step) == 28 ? 1 : -1];
 
 typedef struct {
     uint32_t sdram; /* byte address in SDRAM, a multiple of 4 */
     uint32_t dtcm; /* byte address in DTCM, a multiple of 4 */
-    uint32_t bytes; /* length, a multiple of 4, below 128 KB */
-    uint32_t direction; /* TO_DTCM or TO_SDRAM */
+    uint32_t bytes; /* length of a row, a multiple of 4, below 128 KB */
+    uint16_t rows; /* number of rows, at least 1 */
+    uint16_t direction; /* TO_DTCM or TO_SDRAM */
+    uint32_t sdram_pitch; /* bytes from row to row in SDRAM, a multiple of 4 */
+    uint32_t dtcm_pitch; /* bytes from row to row in DTCM, a multiple of 4 */
 } spindl_schedule_transfer;
-typedef char spindl_schedule_transfer_size[sizeof(spindl_schedule_transfer) == 16 ? 1 : -1];
+typedef char spindl_schedule_transfer_size[sizeof(spindl_schedule_transfer) == 24 ? 1 : -1];
 
 #endif

@@ -1,0 +1,5 @@
+"""Kernels: channels."""
+
+from spindl.program.kernels.kernel import Kernel
+
+CHANNEL_KERNELS: tuple[Kernel, ...] = ()

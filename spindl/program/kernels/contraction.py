@@ -1,0 +1,5 @@
+"""Kernels: contraction."""
+
+from spindl.program.kernels.kernel import Kernel
+
+CONTRACTION_KERNELS: tuple[Kernel, ...] = ()

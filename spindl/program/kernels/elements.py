@@ -1,0 +1,5 @@
+"""Kernels: elements."""
+
+from spindl.program.kernels.kernel import Kernel
+
+ELEMENT_KERNELS: tuple[Kernel, ...] = ()

@@ -1,0 +1,5 @@
+"""Kernels: reductions."""
+
+from spindl.program.kernels.kernel import Kernel
+
+REDUCTION_KERNELS: tuple[Kernel, ...] = ()

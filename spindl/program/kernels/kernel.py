@@ -41,7 +41,9 @@ def c_header(kernels: tuple[Kernel, ...]) -> str:
     lines = ["/* Generated from spindl.program.kernels. */", "#ifndef SPINDL_KERNELS_H", "#define SPINDL_KERNELS_H", ""]
     lines += ['#include "spindl_kernel.h"', "", "enum spindl_kernel_number {"]
     lines += [f"    SPINDL_KERNEL_{kernel.name.upper()} = {kernel.number}," for kernel in kernels]
-    lines += ["};", ""]
+    lines += ["};", "", "/* The same, for macros that get the name of a kernel. */"]
+    lines += [f"#define SPINDL_NUMBER_{kernel.name} {kernel.number}" for kernel in kernels]
+    lines += [""]
     for kernel in kernels:
         arguments = f"const {kernel.record.name} *"
         lines += [f"/* {kernel.meaning} */", *kernel.record.c_typedef()]

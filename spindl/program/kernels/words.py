@@ -35,4 +35,4 @@ ROUNDING = numbers(
     bits="mantissa bits of y including the sign, 8..16",
     activation="after rounding: 0 nothing, 1 ReLU, 2 ReLU6",
 )
-"""How a kernel with exact results ends: y = clamp(RSH(exact, e_site - e)); the site gets extent and clamped elements."""
+"""How a kernel with exact results ends: y = clamp(RSH(exact, e_site - e)); the site gets the extent and the count."""

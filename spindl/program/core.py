@@ -53,10 +53,8 @@ ERRORS = {
     "STACK": (52, "a kernel used more stack than there is"),
     "DMA": (64, "the DMA engine reports an error; details: status, SDRAM address"),
     "DMA_TIME_OUT": (65, "waiting for DMA took too long; details: rows asked for, rows done"),
-    "BARRIER_TIME_OUT": (66, "waiting at a barrier took too long; details: bits of missing cores (0 for a core that waits "
-                             "for core 0), number of the barrier"),
-    "MACHINE_TIME_OUT": (67, "waiting for other chips took too long; details: bits of missing chips (0 for a chip that "
-                             "waits for chip 0), number of the barrier"),
+    "BARRIER_TIME_OUT": (66, "waiting at a barrier took too long; details: bits of the missing virtual cores, those awaited"),
+    "MACHINE_TIME_OUT": (67, "waiting for other chips took too long; details: bits of missing chips, number of the barrier"),
     "STREAM_TIME_OUT": (68, "waiting for a stream took too long; details: stream, block"),
     "SEND_TIME_OUT": (69, "the network takes no packets; detail: key"),
     "UNDEFINED": (80, "undefined instruction; details: its address, status"),
@@ -157,7 +155,8 @@ class CoreError:
 
     def __str__(self) -> str:
         first, second = self.details
-        return f"{self.name} at step {self.step} (kernel {self.kernel}, node {self.node}): {self.meaning}: {first:#x}, {second:#x}"
+        place = f"step {self.step} (kernel {self.kernel}, node {self.node})"
+        return f"{self.name} at {place}: {self.meaning}: {first:#x}, {second:#x}"
 
 
 def core_error(record: bytes) -> CoreError | None:
@@ -172,7 +171,7 @@ def core_error(record: bytes) -> CoreError | None:
 
 
 def core_counters(record: bytes) -> dict[str, int]:
-    """Counters of the core's last run, by the names of `spindl.run.counters` (scope core), and `kernel_cycles`, `steps`."""
+    """Counters of the core's last run by the names of `spindl.run.counters`, and `kernel_cycles`, `steps`."""
     values = CORE.unpack(record)
 
     def wide(name: str) -> int:

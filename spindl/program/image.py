@@ -46,7 +46,7 @@ class Image:
 
     @property
     def aplx(self) -> bytes:
-        """The file that SC&MP's loader takes (facts: table of 16-byte entries, then bytes; copies go in steps of 32)."""
+        """The file that SC&MP's loader takes: a table of 16-byte entries, then bytes, copied in steps of 32."""
         code, data = (part + bytes(-len(part) % 32) for part in (self.code, self.data))
         entry, code_at = 16, 64
         words = [2, 0, code_at, len(code)]  # relative copy: destination, offset from the entry, bytes
@@ -70,7 +70,9 @@ def load_image(path: Path | None = None) -> Image:
     """
     if path is None and not SHIPPED.exists():
         if not (ROOT / "kernels" / "rt").is_dir():
-            raise ImageError("this installation has no image", str(SHIPPED), "install from a wheel, or from a clone with ziglang")
+            raise ImageError(
+                "this installation has no image", str(SHIPPED), "install from a wheel, or from a clone with ziglang"
+            )
         return build_image(ROOT / "kernels", ROOT / "build" / "arm")
     path = path or SHIPPED
     try:

@@ -18,8 +18,9 @@ k + 1 starts when its loads and the stores of step k - 1 are done, beside the st
 Barriers order as well: all stores are done before a core meets the others. IF_SET looks at its word when all earlier
 kernels have ended; the loads of such a step are not early. A step that is left out still meets its barriers.
 
-The CRC-32 (zlib's), the header's last word, covers everything before it and behind it: a core that meets another CRC, magic,
-version or image stops with a named error, and does nothing.
+The CRC-32 (zlib's), the header's last word, covers everything before it and behind it: a core that meets another CRC,
+magic, version or image stops with a named error, and does nothing. Checking the CRC of a table that a core meets for the
+first time uses the first 9 KB of its tiles.
 """
 
 from __future__ import annotations
@@ -34,9 +35,17 @@ SCHEDULE_VERSION = 3
 """Raised whenever a field changes its place or its meaning."""
 MAGIC = int.from_bytes(b"SPDL", "little")
 
-FLAGS = {"BARRIER_BEFORE": 1, "BARRIER_AFTER": 2, "WAIT_STREAM": 4, "LAST": 8, "ORDERED": 16, "IF_SET": 32, "MACHINE": 64}
+FLAGS = {
+    "BARRIER_BEFORE": 1,
+    "BARRIER_AFTER": 2,
+    "WAIT_STREAM": 4,
+    "LAST": 8,
+    "ORDERED": 16,
+    "IF_SET": 32,
+    "MACHINE": 64,
+}
 """Of a step: meet the chip's other cores before or after it (all stores done); wait for a stream's block; the last step
-of the table; begin its loads only when all before it is done; leave it out if the word at `condition` is 0; the barriers
+of the table; begin its loads only when all before it is done; leave it out if the word at `condition` is 0; its barriers
 are those of all chips."""
 DIRECTIONS = {"TO_DTCM": 0, "TO_SDRAM": 1}
 

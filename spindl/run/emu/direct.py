@@ -1,4 +1,4 @@
-"""Schedules on emulated cores without SC&MP: image, tables and data are put where they belong, the cores run, the rest is read.
+"""Schedules on emulated cores without SC&MP: image, tables, data are put in place, the cores run, results are read.
 
     done = walk(load_image(), [schedule_of_core_0, schedule_of_core_1], {0x60000000: weights})
     done.check()

@@ -9,14 +9,19 @@ import sys
 from pathlib import Path
 
 from spindl.graph.table import kernel_header
+<<<<<<< HEAD
 from spindl.program import kernels, schedule
 from spindl.program.kernels.reductions import EXPONENT_RULE, EXPONENT_RULES, EXPONENT_TARGET_STATE, SITE_STATE
+=======
+from spindl.program import core, kernels, schedule
+>>>>>>> bd2ae6e84b8de46a952c8176ffce303b428e61cd
 
 
 def headers() -> dict[str, str]:
     """File name -> text of every generated header."""
     return {
         "spindl_numbers.h": kernel_header(),
+        "spindl_core.h": core.c_header(),
         "spindl_schedule.h": schedule.c_header(),
         "spindl_kernels.h": kernels.c_header(
             tuple(kernels.KERNELS.values()),

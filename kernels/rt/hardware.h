@@ -58,6 +58,8 @@ enum { SOURCE_TICK = 4, SOURCE_PACKET = 6, SOURCE_DMA = 12, SOURCE_DMA_ERROR = 1
 /* System controller and router, shared by the chip. */
 #define SYSTEM_RAISE SPINDL_REGISTER(0xe2000008)
 #define SYSTEM_LOWER SPINDL_REGISTER(0xe200000c)
+#define SYSTEM_SET_FLAGS SPINDL_REGISTER(0xe2000058) /* set, and read; bit per virtual core, by SARK's convention */
+#define SYSTEM_CLEAR_FLAGS SPINDL_REGISTER(0xe200005c)
 #define SYSTEM_PASSWORD 0x5ec00000u
 #define SYSTEM_TAKE_LOCK(lock) SPINDL_REGISTER(0xe2000100 + 4 * (lock))
 #define SYSTEM_FREE_LOCK(lock) SPINDL_REGISTER(0xe2000180 + 4 * (lock))

@@ -137,9 +137,8 @@ static void run(void) {
     for (uint32_t i = 0; i < sizeof counters / 4; i++) words[i] = 0;
     counters.packets_sent = sent;
     counters.packets_received = received;
-    place.index = record->index;
-    place.chip = record->chip;
-    place.chips = record->chips;
+    place = (struct place){record->index, record->members, record->wake, record->leader, record->chip, record->chips,
+                           (volatile uint32_t *)(uintptr_t)record->meeting};
     time_out = record->time_out;
     set_state(STATE_RUNNING);
     ticking(1);

@@ -26,6 +26,7 @@ typedef struct {
 
 volatile monitor_block *monitor;
 volatile uint32_t signals;
+uint32_t own_flag;
 static uint32_t virtual_core;
 static uint32_t text_at, text_space;
 
@@ -44,6 +45,7 @@ void monitor_start(uint32_t flags) {
     const uint32_t physical = DMA_STATUS >> 24;
     /* Without SC&MP nobody has numbered the cores. */
     virtual_core = flags ? VARIABLE(uint8_t, PHYSICAL_TO_VIRTUAL + physical) : physical;
+    own_flag = 1u << virtual_core;
     monitor = (volatile monitor_block *)(uintptr_t)(MONITOR_BLOCKS + 128 * virtual_core);
     volatile uint32_t *words = (volatile uint32_t *)monitor;
     for (uint32_t i = 0; i < 28; i++) words[i] = 0; /* all but the user registers */

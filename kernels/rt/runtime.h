@@ -32,6 +32,7 @@ enum core_state {
 
 /* monitor.c: SC&MP's conventions. */
 extern volatile monitor_block *monitor;
+extern uint32_t own_flag; /* bit of the virtual core */
 extern volatile uint32_t signals; /* bit per signal that has come and was not yet looked at */
 enum { SIGNAL_START = 3, SIGNAL_EXIT = 8, SIGNAL_USER_0 = 10 };
 void monitor_start(uint32_t flags);
@@ -52,7 +53,8 @@ void enter_nothing(void);
 extern spindl_core *record; /* in SDRAM */
 void stop(uint32_t error, uint32_t detail, uint32_t detail2) __attribute__((noreturn));
 extern struct place {
-    uint32_t index, chip, chips; /* as in the core's record */
+    uint32_t index, members, wake, leader, chip, chips; /* as in the core's record */
+    volatile uint32_t *meeting;
 } place;
 extern uint32_t time_out; /* ticks that a wait may take */
 extern volatile uint32_t ticks;
@@ -90,13 +92,12 @@ void dma_error_interrupt(void);
 void dma_enqueue(const spindl_schedule_transfer *transfer);
 void dma_wait(uint32_t rows); /* until rows_done has reached `rows` */
 
-/* barrier.c: packets between the cores that meet. */
+/* barrier.c: cores of a chip meet by flags of the system controller, chips by packets. */
 void packets_start(void);
 void packet_interrupt(void);
 void send_packet(uint32_t key, uint32_t payload);
-void meet_chip(uint32_t cores);
-void meet_machine(uint32_t cores);
-void answer_again(void); /* to cores that wait for a barrier that is over: their answer was lost */
+void meet(int all_chips);
+void answer_again(void); /* to chips that wait for a barrier that is over: their answer was lost */
 
 /* walker.c */
 typedef struct {

@@ -106,6 +106,11 @@ static void check_table(void) {
         checked_at = at;
         checked_crc = crc;
     }
+    uint32_t cores = 0;
+    for (uint32_t left = place.members; left; left &= left - 1) cores++;
+    if (header.cores > 1 && (cores != header.cores || !(place.members & own_flag))) {
+        stop(SPINDL_STOP_SCHEDULE_CORES, header.cores, place.members);
+    }
     const uint32_t exponents = 2u * header.exponent_count, sites = sizeof(spindl_site) * header.site_count;
     if (exponents && (header.exponents & 3 || !in_tiles(header.exponents, exponents))) {
         stop(SPINDL_STOP_SCHEDULE_TABLES, header.exponents, exponents);
@@ -163,10 +168,9 @@ static void enqueue(const spindl_schedule_transfer *t, uint32_t count, uint64_t 
     }
 }
 
-static void meet(uint32_t flags) {
+static void barrier(uint32_t flags) {
     dma_wait(rows_asked);
-    if (flags & SPINDL_STEP_MACHINE) meet_machine(header.cores);
-    else if (header.cores > 1) meet_chip(header.cores);
+    meet((flags & SPINDL_STEP_MACHINE) != 0);
 }
 
 static void here(const open_step *at, uint32_t number) {
@@ -197,7 +201,7 @@ void walk(void) {
         int left_out = 0;
         here(&now, number);
         if (!early) {
-            if (flags & SPINDL_STEP_BARRIER_BEFORE) meet(flags);
+            if (flags & SPINDL_STEP_BARRIER_BEFORE) barrier(flags);
             left_out = flags & SPINDL_STEP_IF_SET && *(const uint32_t *)(uintptr_t)now.step->condition == 0;
             if (!left_out) enqueue(now.loads, now.step->loads, &counters.read);
             loaded = rows_asked;
@@ -227,7 +231,7 @@ void walk(void) {
             }
             enqueue(now.stores, now.step->stores, &counters.written);
         }
-        if (flags & SPINDL_STEP_BARRIER_AFTER) meet(flags);
+        if (flags & SPINDL_STEP_BARRIER_AFTER) barrier(flags);
         if (flags & SPINDL_STEP_LAST) dma_wait(rows_asked);
         counters.steps++;
         counters.tiles_redone = context.tiles_redone;

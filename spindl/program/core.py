@@ -23,10 +23,9 @@ COMMANDS = {"NONE": 0, "RUN": 1, "EXIT": 2}
 """Low byte of `command`; the bits above are a sequence number, so that the same command can be given again."""
 REGION_FLAGS = {"WRITABLE": 1}
 
-KEYS = {"ARRIVE": 0xFFFD0000, "RELEASE": 0xFFFD0100, "MACHINE_ARRIVE": 0xFFFD0200, "MACHINE_RELEASE": 0xFFFD0300}
-"""Routing keys of barriers, low byte free: the core's (the chip's) index. ARRIVE goes to core 0 of the chip, RELEASE to
-all its cores; MACHINE_ARRIVE to core 0 of chip 0, MACHINE_RELEASE to core 0 of every chip. The payload is the
-barrier's number. Streams keep away from these keys."""
+KEYS = {"ARRIVE": 0xFFFD0000, "RELEASE": 0xFFFD0100}
+"""Routing keys of the barriers between chips, low byte free: the chip's number. ARRIVE goes to the leading core of chip
+0, RELEASE to the leading core of every chip. The payload is the barrier's number. Streams keep away from these keys."""
 KEY_MASK = 0xFFFFFF00
 
 ERRORS = {
@@ -44,6 +43,7 @@ ERRORS = {
     "SCHEDULE_CRC": (43, "the schedule is damaged; details: CRC of its bytes, CRC in its header"),
     "SCHEDULE_BLOCK": (44, "the block of a step is malformed; details: bytes expected, bytes of its content"),
     "SCHEDULE_TABLES": (45, "exponents or sites lie outside the tiles; details: address, bytes"),
+    "SCHEDULE_CORES": (53, "another number of cores than meet on this chip; details: cores, bits of virtual cores"),
     "KERNEL": (46, "the image has no such kernel; detail: its number"),
     "KERNEL_WORDS": (47, "wrong number of argument words; details: expected, found"),
     "TRANSFER_SDRAM": (48, "a transfer leaves the core's regions; details: SDRAM address, bytes from first to last"),
@@ -92,6 +92,10 @@ CORE = RecordType(
         Field("version", "I", "CORE_VERSION"),
         Field("image", "I", "first 32 bits of the SHA-256 of the image that this is for"),
         Field("index", "I", "number of the core among those of its chip that meet at barriers; 0 leads"),
+        Field("members", "I", "those that meet: bits of virtual cores"),
+        Field("wake", "I", "the same as bits of physical cores"),
+        Field("leader", "I", "physical number of the leading core"),
+        Field("meeting", "I", "address of a word in System RAM or SDRAM that they share; anything at the start"),
         Field("chip", "I", "number of the chip among those that meet; 0 leads"),
         Field("chips", "I", "chips that meet at barriers with MACHINE, at most 64"),
         Field("regions", "I", "SDRAM address of the table of regions"),

@@ -19,8 +19,8 @@ Barriers order as well: all stores are done before a core meets the others. IF_S
 kernels have ended; the loads of such a step are not early. A step that is left out still meets its barriers.
 
 The CRC-32 (zlib's), the header's last word, covers everything before it and behind it: a core that meets another CRC,
-magic, version or image stops with a named error, and does nothing. Checking the CRC of a table that a core meets for the
-first time uses the first 9 KB of its tiles.
+magic, version or image stops with a named error, and does nothing. To check a table that it meets for the first time a
+core uses the first 9 KB of its tiles.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ FLAGS = {
     "MACHINE": 64,
 }
 """Of a step: meet the chip's other cores before or after it (all stores done); wait for a stream's block; the last step
-of the table; begin its loads only when all before it is done; leave it out if the word at `condition` is 0; its barriers
-are those of all chips."""
+of the table; begin its loads only when all before it is done; leave it out if the word at `condition` is 0; barriers of
+all chips."""
 DIRECTIONS = {"TO_DTCM": 0, "TO_SDRAM": 1}
 
 HEADER = RecordType(

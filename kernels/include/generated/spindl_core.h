@@ -16,8 +16,6 @@
 #define SPINDL_REGION_WRITABLE 1u
 #define SPINDL_KEY_ARRIVE 4294770688u
 #define SPINDL_KEY_RELEASE 4294770944u
-#define SPINDL_KEY_MACHINE_ARRIVE 4294771200u
-#define SPINDL_KEY_MACHINE_RELEASE 4294771456u
 #define SPINDL_STOP_NONE 0u
 #define SPINDL_STOP_ARGUMENT 1u
 #define SPINDL_STOP_SCRATCH 2u
@@ -32,6 +30,7 @@
 #define SPINDL_STOP_SCHEDULE_CRC 43u
 #define SPINDL_STOP_SCHEDULE_BLOCK 44u
 #define SPINDL_STOP_SCHEDULE_TABLES 45u
+#define SPINDL_STOP_SCHEDULE_CORES 53u
 #define SPINDL_STOP_KERNEL 46u
 #define SPINDL_STOP_KERNEL_WORDS 47u
 #define SPINDL_STOP_TRANSFER_SDRAM 48u
@@ -55,6 +54,10 @@ typedef struct {
     uint32_t version; /* CORE_VERSION */
     uint32_t image; /* first 32 bits of the SHA-256 of the image that this is for */
     uint32_t index; /* number of the core among those of its chip that meet at barriers; 0 leads */
+    uint32_t members; /* those that meet: bits of virtual cores */
+    uint32_t wake; /* the same as bits of physical cores */
+    uint32_t leader; /* physical number of the leading core */
+    uint32_t meeting; /* address of a word in System RAM or SDRAM that they share; anything at the start */
     uint32_t chip; /* number of the chip among those that meet; 0 leads */
     uint32_t chips; /* chips that meet at barriers with MACHINE, at most 64 */
     uint32_t regions; /* SDRAM address of the table of regions */
@@ -94,7 +97,7 @@ typedef struct {
     uint32_t packets_sent; /* multicast packets sent */
     uint32_t packets_received; /* multicast packets received */
 } spindl_core;
-typedef char spindl_core_size[sizeof(spindl_core) == 168 ? 1 : -1];
+typedef char spindl_core_size[sizeof(spindl_core) == 184 ? 1 : -1];
 
 typedef struct {
     uint32_t start; /* first SDRAM address */
@@ -134,6 +137,7 @@ typedef char spindl_step_counters_size[sizeof(spindl_step_counters) == 16 ? 1 : 
     X(43, "SCHEDULE_CRC") \
     X(44, "SCHEDULE_BLOCK") \
     X(45, "SCHEDULE_TABLES") \
+    X(53, "SCHEDULE_CORES") \
     X(46, "KERNEL") \
     X(47, "KERNEL_WORDS") \
     X(48, "TRANSFER_SDRAM") \

@@ -50,15 +50,12 @@ enum spindl_kernel_number {
     SPINDL_KERNEL_NEXT_SITES = 164,
     SPINDL_KERNEL_EXPONENTS = 165,
     SPINDL_KERNEL_DIRECTION = 170,
-    SPINDL_KERNEL_MOMENTUM = 171,
-    SPINDL_KERNEL_SATURATE32 = 172,
-    SPINDL_KERNEL_DESCEND = 173,
-    SPINDL_KERNEL_HALVE = 174,
-    SPINDL_KERNEL_UPDATE = 175,
+    SPINDL_KERNEL_SCALE_DIRECTION = 171,
+    SPINDL_KERNEL_UPDATE = 172,
+    SPINDL_KERNEL_HALVE = 173,
     SPINDL_KERNEL_LARGEST_BITS = 176,
     SPINDL_KERNEL_SQUARED_NORM = 177,
     SPINDL_KERNEL_LARS_RATE = 178,
-    SPINDL_KERNEL_SCALE_DIRECTION = 179,
 };
 
 /* The same, for macros that get the name of a kernel. */
@@ -107,15 +104,58 @@ enum spindl_kernel_number {
 #define SPINDL_NUMBER_next_sites 164
 #define SPINDL_NUMBER_exponents 165
 #define SPINDL_NUMBER_direction 170
-#define SPINDL_NUMBER_momentum 171
-#define SPINDL_NUMBER_saturate32 172
-#define SPINDL_NUMBER_descend 173
-#define SPINDL_NUMBER_halve 174
-#define SPINDL_NUMBER_update 175
+#define SPINDL_NUMBER_scale_direction 171
+#define SPINDL_NUMBER_update 172
+#define SPINDL_NUMBER_halve 173
 #define SPINDL_NUMBER_largest_bits 176
 #define SPINDL_NUMBER_squared_norm 177
 #define SPINDL_NUMBER_lars_rate 178
-#define SPINDL_NUMBER_scale_direction 179
+
+#define SPINDL_EXPONENT_CONSTANT 0
+#define SPINDL_EXPONENT_VALUE 1
+#define SPINDL_EXPONENT_SITE 2
+#define SPINDL_EXPONENT_STATE 3
+#define SPINDL_EXPONENT_SUM 4
+#define SPINDL_EXPONENT_DIFFERENCE 5
+#define SPINDL_EXPONENT_MINIMUM 6
+#define SPINDL_EXPONENT_MAXIMUM 7
+#define SPINDL_EXPONENT_ALIGN 8
+#define SPINDL_EXPONENT_RAISED 9
+#define SPINDL_EXPONENT_TARGET_STATE 256
+
+typedef struct {
+    int16_t exponent; /* in use */
+    int16_t lowest; /* the exponent never falls below */
+    uint16_t bits; /* of the rounded values including the sign */
+    uint16_t headroom; /* free bits above the largest extent */
+    int16_t extent_0; /* of the last step */
+    int16_t extent_1; /* of 2 steps ago */
+    int16_t extent_2; /* of 3 steps ago */
+    int16_t extent_3; /* of 4 steps ago */
+    int16_t extent_4; /* of 5 steps ago */
+    int16_t extent_5; /* of 6 steps ago */
+    int16_t extent_6; /* of 7 steps ago */
+    int16_t extent_7; /* of 8 steps ago */
+    int16_t extent_8; /* of 9 steps ago */
+    int16_t extent_9; /* of 10 steps ago */
+    int16_t extent_10; /* of 11 steps ago */
+    int16_t extent_11; /* of 12 steps ago */
+    int16_t extent_12; /* of 13 steps ago */
+    int16_t extent_13; /* of 14 steps ago */
+    int16_t extent_14; /* of 15 steps ago */
+    int16_t extent_15; /* of 16 steps ago */
+} spindl_site_state;
+typedef char spindl_site_state_size[sizeof(spindl_site_state) == 40 ? 1 : -1];
+
+typedef struct {
+    uint16_t target; /* number of the value (or of the word of state) that gets the exponent */
+    uint16_t rule; /* an entry of EXPONENT_RULES, plus 256 if the target is a word of state */
+    uint16_t a; /* first operand */
+    uint16_t b; /* second operand */
+    int16_t constant; /* added to the result */
+    uint16_t unused; /* 0 */
+} spindl_exponent_rule;
+typedef char spindl_exponent_rule_size[sizeof(spindl_exponent_rule) == 12 ? 1 : -1];
 
 /* y from x and w: int16 at the site (bias added, rounded, clamped, ReLU), or int64 sums. No result may overlap an operand or the scratch region. Operands hold no -32768. */
 typedef struct {
@@ -278,7 +318,7 @@ typedef struct {
     uint32_t y_pitch; /* bytes from row to row of y */
     uint32_t x_exponent; /* value whose exponent is that of x */
     uint32_t wide_exponent; /* value whose exponent is that of wide */
-    uint32_t site; /* site where y is rounded; 0xFFFFFFFF: y is int64 and not rounded */
+    uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
 } spindl_requantise_arguments;
@@ -349,15 +389,15 @@ int spindl_relu_gradient(const spindl_relu_gradient_arguments *arguments, spindl
 uint32_t spindl_relu_gradient_cycles(const spindl_relu_gradient_arguments *arguments);
 uint32_t spindl_relu_gradient_scratch(const spindl_relu_gradient_arguments *arguments);
 
-/* z = x + y, aligned to max(min(e_x, e_y), max(e_x, e_y) - 30), rounded at the site. z (int16) may be x or y. */
+/* z = x + y, aligned to max(min(e_x, e_y), max(e_x, e_y) - 30), rounded at the site. z may be x or y. */
 typedef struct {
     uint32_t x; /* address: int16 */
     uint32_t y; /* address: int16 */
-    uint32_t z; /* address: int16 or int64 */
+    uint32_t z; /* address: int16 */
     uint32_t count; /* elements */
     uint32_t x_exponent; /* value whose exponent is that of x */
     uint32_t y_exponent; /* value whose exponent is that of y */
-    uint32_t site; /* site where y is rounded; 0xFFFFFFFF: y is int64 and not rounded */
+    uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
 } spindl_add_arguments;
@@ -366,17 +406,17 @@ int spindl_add(const spindl_add_arguments *arguments, spindl_context *context);
 uint32_t spindl_add_cycles(const spindl_add_arguments *arguments);
 uint32_t spindl_add_scratch(const spindl_add_arguments *arguments);
 
-/* y = scale[c] * x + offset[c] at the exponent of offset, rounded at the site. y (int16) may be x (int16). */
+/* y = scale[c] * x + offset[c] at the exponent of offset, rounded at the site. y may be x where x_bytes is 2. */
 typedef struct {
     uint32_t x; /* address: [pixels][channels] int16 or uint8 */
     uint32_t scale; /* address: [channels] int64 with |scale| < 2^31 */
     uint32_t offset; /* address: [channels] int64 */
-    uint32_t y; /* address: [pixels][channels] int16 or int64 */
+    uint32_t y; /* address: [pixels][channels] int16 */
     uint32_t x_bytes; /* 1: uint8, 2: int16 */
     uint32_t pixels; /* pixels */
     uint32_t channels; /* channels */
     uint32_t offset_exponent; /* value whose exponent is that of offset */
-    uint32_t site; /* site where y is rounded; 0xFFFFFFFF: y is int64 and not rounded */
+    uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
 } spindl_affine_arguments;
@@ -385,18 +425,18 @@ int spindl_affine(const spindl_affine_arguments *arguments, spindl_context *cont
 uint32_t spindl_affine_cycles(const spindl_affine_arguments *arguments);
 uint32_t spindl_affine_scratch(const spindl_affine_arguments *arguments);
 
-/* z = scale[c] * x + slope[c] * y + offset[c], rounded at the site. z (int16) may be x or y. */
+/* z = scale[c] * x + slope[c] * y + offset[c], rounded at the site. z may be x or y. */
 typedef struct {
     uint32_t x; /* address: [pixels][channels] int16 */
     uint32_t scale; /* address: [channels] int64 with |scale| < 2^31 */
     uint32_t y; /* address: [pixels][channels] int16 */
     uint32_t slope; /* address: [channels] int64 with |slope| < 2^31 */
     uint32_t offset; /* address: [channels] int64 */
-    uint32_t z; /* address: [pixels][channels] int16 or int64 */
+    uint32_t z; /* address: [pixels][channels] int16 */
     uint32_t pixels; /* pixels */
     uint32_t channels; /* channels */
     uint32_t offset_exponent; /* value whose exponent is that of offset */
-    uint32_t site; /* site where y is rounded; 0xFFFFFFFF: y is int64 and not rounded */
+    uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
 } spindl_affine_pair_arguments;
@@ -407,8 +447,6 @@ uint32_t spindl_affine_pair_scratch(const spindl_affine_pair_arguments *argument
 
 /* Largest mantissa of each window; padding never wins. SPINDL_ERROR_ARGUMENT if a window sees a row of the image that x does not hold, or nothing but padding. */
 typedef struct {
-    uint32_t x; /* address: [images][rows][width][channels] int16 */
-    uint32_t y; /* address: [images][outputs][output_width][channels] */
     uint32_t images; /* images */
     uint32_t channels; /* channels */
     uint32_t height; /* rows of the whole input image */
@@ -426,6 +464,8 @@ typedef struct {
     uint32_t padding_left; /* columns of padding on the left */
     uint32_t dilation_height; /* rows from cell to cell of a window */
     uint32_t dilation_width; /* columns from cell to cell of a window */
+    uint32_t x; /* address: [images][rows][width][channels] int16 */
+    uint32_t y; /* address: [images][outputs][output_width][channels] */
 } spindl_max_pool_arguments;
 typedef char spindl_max_pool_arguments_size[sizeof(spindl_max_pool_arguments) == 76 ? 1 : -1];
 int spindl_max_pool(const spindl_max_pool_arguments *arguments, spindl_context *context);
@@ -434,10 +474,6 @@ uint32_t spindl_max_pool_scratch(const spindl_max_pool_arguments *arguments);
 
 /* dx[cell] = sum of dy over the windows whose first maximum (row-major) is the cell, rounded at the site. */
 typedef struct {
-    uint32_t dy; /* address: [images][outputs][output_width][channels] int16: of all windows that see a row of dx */
-    uint32_t x; /* address: [images][rows][width][channels] int16: all that these windows see */
-    uint32_t dx; /* address: [images][dx_rows][width][channels] int16 or int64 */
-    uint32_t scratch; /* address: int32 of one image of dx (spindl_max_pool_gradient_scratch bytes) */
     uint32_t images; /* images */
     uint32_t channels; /* channels */
     uint32_t height; /* rows of the whole input image */
@@ -455,10 +491,14 @@ typedef struct {
     uint32_t padding_left; /* columns of padding on the left */
     uint32_t dilation_height; /* rows from cell to cell of a window */
     uint32_t dilation_width; /* columns from cell to cell of a window */
+    uint32_t dy; /* address: [images][outputs][output_width][channels] int16: of all windows that see a row of dx */
+    uint32_t x; /* address: [images][rows][width][channels] int16: all that these windows see */
+    uint32_t dx; /* address: [images][dx_rows][width][channels] int16 */
+    uint32_t scratch; /* address: int32 of one image of dx (spindl_max_pool_gradient_scratch bytes) */
     uint32_t first_dx_row; /* row of the image that is dx's row 0 */
     uint32_t dx_rows; /* rows of dx */
     uint32_t dy_exponent; /* value whose exponent is that of dy */
-    uint32_t site; /* site where y is rounded; 0xFFFFFFFF: y is int64 and not rounded */
+    uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
 } spindl_max_pool_gradient_arguments;
@@ -483,7 +523,7 @@ typedef struct {
     uint32_t output_width; /* columns of y */
     uint32_t divisor; /* of every window; 0: each window's own number of cells (at most 65535) */
     uint32_t x_exponent; /* value whose exponent is that of x */
-    uint32_t site; /* site where y is rounded; 0xFFFFFFFF: y is int64 and not rounded */
+    uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
 } spindl_window_sum_arguments;
@@ -495,7 +535,7 @@ uint32_t spindl_window_sum_scratch(const spindl_window_sum_arguments *arguments)
 /* dx[cell] = sum over the windows with the cell of floor(2^20 / k + 1/2) * dy, at e_dy - 20, rounded at the site. */
 typedef struct {
     uint32_t dy; /* address: [images][outputs][output_width][channels] int16: of all windows that see a row of dx */
-    uint32_t dx; /* address: [images][rows][width][channels] int16 or int64 */
+    uint32_t dx; /* address: [images][rows][width][channels] int16 */
     uint32_t row_windows; /* address: (start, stop) of each window of the whole output along its rows, uint16 pairs */
     uint32_t column_windows; /* address: (start, stop) of each window of the whole output along its columns, uint16 pairs */
     uint32_t images; /* images */
@@ -508,7 +548,7 @@ typedef struct {
     uint32_t output_width; /* columns of dy */
     uint32_t divisor; /* of every window; 0: each window's own number of cells (at most 65535) */
     uint32_t dy_exponent; /* value whose exponent is that of dy */
-    uint32_t site; /* site where y is rounded; 0xFFFFFFFF: y is int64 and not rounded */
+    uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
 } spindl_window_sum_gradient_arguments;
@@ -517,14 +557,14 @@ int spindl_window_sum_gradient(const spindl_window_sum_gradient_arguments *argum
 uint32_t spindl_window_sum_gradient_cycles(const spindl_window_sum_gradient_arguments *arguments);
 uint32_t spindl_window_sum_gradient_scratch(const spindl_window_sum_gradient_arguments *arguments);
 
-/* 1 / (1 + exp(-x)) or tanh(x) in Q30, rounded at the site. y (int16) may be x. */
+/* 1 / (1 + exp(-x)) or tanh(x) in Q30, rounded at the site. y may be x. */
 typedef struct {
     uint32_t x; /* address: int16 */
-    uint32_t y; /* address: int16 or int64 */
+    uint32_t y; /* address: int16 */
     uint32_t count; /* elements */
     uint32_t hyperbolic; /* 0: sigmoid, 1: tanh */
     uint32_t x_exponent; /* value whose exponent is that of x */
-    uint32_t site; /* site where y is rounded; 0xFFFFFFFF: y is int64 and not rounded */
+    uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
 } spindl_sigmoid_arguments;
@@ -533,16 +573,16 @@ int spindl_sigmoid(const spindl_sigmoid_arguments *arguments, spindl_context *co
 uint32_t spindl_sigmoid_cycles(const spindl_sigmoid_arguments *arguments);
 uint32_t spindl_sigmoid_scratch(const spindl_sigmoid_arguments *arguments);
 
-/* dy * y * (1 - y), or dy * (1 - y^2), at e_dy + 2 e_y >= e_dy - 40, rounded at the site. dx (int16) may be dy. */
+/* dy * y * (1 - y), or dy * (1 - y^2), at e_dy + 2 e_y >= e_dy - 40, rounded at the site. dx may be dy. */
 typedef struct {
     uint32_t dy; /* address: int16 */
     uint32_t y; /* address: int16 result of the activation */
-    uint32_t dx; /* address: int16 or int64 */
+    uint32_t dx; /* address: int16 */
     uint32_t count; /* elements */
     uint32_t hyperbolic; /* 0: sigmoid, 1: tanh */
     uint32_t dy_exponent; /* value whose exponent is that of dy */
     uint32_t y_exponent; /* value whose exponent is that of y */
-    uint32_t site; /* site where y is rounded; 0xFFFFFFFF: y is int64 and not rounded */
+    uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
 } spindl_sigmoid_gradient_arguments;
@@ -554,12 +594,12 @@ uint32_t spindl_sigmoid_gradient_scratch(const spindl_sigmoid_gradient_arguments
 /* exp(x - max) / sum along the middle axis in Q30, rounded at the site. y may not be x. */
 typedef struct {
     uint32_t x; /* address: [outer][length][inner] int16 */
-    uint32_t y; /* address: [outer][length][inner] int16 or int64 */
+    uint32_t y; /* address: [outer][length][inner] int16 */
     uint32_t outer; /* outer count */
     uint32_t length; /* elements of the softmax axis */
     uint32_t inner; /* inner count */
     uint32_t x_exponent; /* value whose exponent is that of x */
-    uint32_t site; /* site where y is rounded; 0xFFFFFFFF: y is int64 and not rounded */
+    uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
 } spindl_softmax_arguments;
@@ -568,17 +608,17 @@ int spindl_softmax(const spindl_softmax_arguments *arguments, spindl_context *co
 uint32_t spindl_softmax_cycles(const spindl_softmax_arguments *arguments);
 uint32_t spindl_softmax_scratch(const spindl_softmax_arguments *arguments);
 
-/* y * (dy * one - sum(dy * y)) with one = 1 at e_y, at e_dy + 2 e_y, rounded at the site. dx (int16) may be dy. */
+/* y * (dy * one - sum(dy * y)) with one = 1 at e_y, at e_dy + 2 e_y, rounded at the site. dx may be dy. */
 typedef struct {
     uint32_t dy; /* address: [outer][length][inner] int16 */
     uint32_t y; /* address: int16 result of softmax */
-    uint32_t dx; /* address: int16 or int64 */
+    uint32_t dx; /* address: int16 */
     uint32_t outer; /* outer count */
     uint32_t length; /* elements of the softmax axis */
     uint32_t inner; /* inner count */
     uint32_t dy_exponent; /* value whose exponent is that of dy */
     uint32_t y_exponent; /* value whose exponent is that of y */
-    uint32_t site; /* site where y is rounded; 0xFFFFFFFF: y is int64 and not rounded */
+    uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
 } spindl_softmax_gradient_arguments;
@@ -587,10 +627,10 @@ int spindl_softmax_gradient(const spindl_softmax_gradient_arguments *arguments, 
 uint32_t spindl_softmax_gradient_cycles(const spindl_softmax_gradient_arguments *arguments);
 uint32_t spindl_softmax_gradient_scratch(const spindl_softmax_gradient_arguments *arguments);
 
-/* y = multiplier * x where hash32(seed, step, place, position, element) >= threshold, else 0, at e_x - 14, rounded at the site. The gradient is the same. y (int16) may be x. */
+/* y = multiplier * x where hash32(seed, step, place, position, element) >= threshold, else 0, at e_x - 14, rounded at the site. The gradient is the same. y may be x. */
 typedef struct {
     uint32_t x; /* address: [images][elements] int16 */
-    uint32_t y; /* address: int16 or int64 */
+    uint32_t y; /* address: int16 */
     uint32_t positions; /* address: [images] int32: places in the global batch */
     uint32_t seed; /* address: uint32 */
     uint32_t step; /* address: uint32 */
@@ -601,7 +641,7 @@ typedef struct {
     uint32_t threshold; /* round(2^32 p) */
     uint32_t multiplier; /* round(2^14 / (1 - p)), below 2^31 */
     uint32_t x_exponent; /* value whose exponent is that of x */
-    uint32_t site; /* site where y is rounded; 0xFFFFFFFF: y is int64 and not rounded */
+    uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
 } spindl_dropout_arguments;
@@ -614,14 +654,14 @@ uint32_t spindl_dropout_scratch(const spindl_dropout_arguments *arguments);
 typedef struct {
     uint32_t z; /* address: [images][classes] int16 logits */
     uint32_t labels; /* address: [images] int32 */
-    uint32_t dz; /* address: [images][classes] int16 or int64: softmax(z) - target in Q30, rounded at the site; 0: left out */
+    uint32_t dz; /* address: [images][classes] int16: softmax(z) - target in Q30, rounded at the site; 0: left out */
     uint32_t loss; /* address: [images] int64: nats in Q16; 0: left out */
     uint32_t correct; /* address: [images] int64: 1 if the first largest logit is the label's; 0: left out */
     uint32_t images; /* images */
     uint32_t classes; /* classes */
     uint32_t smoothing; /* Q30 */
     uint32_t z_exponent; /* value whose exponent is that of z */
-    uint32_t site; /* site where y is rounded; 0xFFFFFFFF: y is int64 and not rounded */
+    uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
 } spindl_cross_entropy_arguments;
@@ -634,13 +674,13 @@ uint32_t spindl_cross_entropy_scratch(const spindl_cross_entropy_arguments *argu
 typedef struct {
     uint32_t z; /* address: [images][features] int16 */
     uint32_t target; /* address: [images][features] int32, Q16 */
-    uint32_t dz; /* address: int16 or int64: the gradient, rounded at the site; 0: left out */
+    uint32_t dz; /* address: int16: the gradient, rounded at the site; 0: left out */
     uint32_t loss; /* address: [images] int64: Q16; 0: left out */
     uint32_t images; /* images */
     uint32_t features; /* features of an image */
     uint32_t multiplier; /* round(2^20 * 2 / features) */
     uint32_t z_exponent; /* value whose exponent is that of z */
-    uint32_t site; /* site where y is rounded; 0xFFFFFFFF: y is int64 and not rounded */
+    uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
 } spindl_squared_error_arguments;
@@ -653,14 +693,14 @@ uint32_t spindl_squared_error_scratch(const spindl_squared_error_arguments *argu
 typedef struct {
     uint32_t z; /* address: [images][features] int16 logits */
     uint32_t target; /* address: [images][features] int32, Q16 in 0..2^16 */
-    uint32_t dz; /* address: int16 or int64: RSH((sigmoid(z) - target) * multiplier, 20) in Q30, rounded; 0: left out */
+    uint32_t dz; /* address: int16: RSH((sigmoid(z) - target) * multiplier, 20) in Q30, rounded; 0: left out */
     uint32_t loss; /* address: [images] int64: Q16; 0: left out */
     uint32_t correct; /* address: [images] int64: 1 if all signs say their targets; 0: left out */
     uint32_t images; /* images */
     uint32_t features; /* features of an image */
     uint32_t multiplier; /* round(2^20 / features) */
     uint32_t z_exponent; /* value whose exponent is that of z */
-    uint32_t site; /* site where y is rounded; 0xFFFFFFFF: y is int64 and not rounded */
+    uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
 } spindl_binary_cross_entropy_arguments;
@@ -928,13 +968,14 @@ int spindl_next_sites(const spindl_next_sites_arguments *arguments, spindl_conte
 uint32_t spindl_next_sites_cycles(const spindl_next_sites_arguments *arguments);
 uint32_t spindl_next_sites_scratch(const spindl_next_sites_arguments *arguments);
 
-/* Fills the exponent table at the start of a step, or the exponents of the State at its end. SPINDL_ERROR_ARGUMENT for an unknown rule, value or site. */
+/* Fills the exponent table at the start of a step, or the exponents of the State at its end. SPINDL_ERROR_ARGUMENT for an unknown rule, value, site or word. */
 typedef struct {
     uint32_t rules; /* address: [count] spindl_exponent_rule, applied in order */
     uint32_t state; /* address: int32 words */
     uint32_t count; /* rules */
+    uint32_t state_count; /* words of state */
 } spindl_exponents_arguments;
-typedef char spindl_exponents_arguments_size[sizeof(spindl_exponents_arguments) == 12 ? 1 : -1];
+typedef char spindl_exponents_arguments_size[sizeof(spindl_exponents_arguments) == 16 ? 1 : -1];
 int spindl_exponents(const spindl_exponents_arguments *arguments, spindl_context *context);
 uint32_t spindl_exponents_cycles(const spindl_exponents_arguments *arguments);
 uint32_t spindl_exponents_scratch(const spindl_exponents_arguments *arguments);
@@ -943,104 +984,75 @@ uint32_t spindl_exponents_scratch(const spindl_exponents_arguments *arguments);
 typedef struct {
     uint32_t master; /* address: int32 W; 0: no decay */
     uint32_t decay; /* address: scalar B * wd */
-    uint32_t gradient; /* address: int32 or int64 */
+    uint32_t gradient; /* address: int32 or int64; 0: none */
     uint32_t y; /* address: int64 D at e_site */
-    uint32_t gradient_bytes; /* 4 or 8; 0: no gradient */
+    uint32_t gradient_bytes; /* 4 or 8 */
     uint32_t first; /* 1: D = terms; 0: D += terms */
+    uint32_t watch; /* 1: D is complete, its extent goes to the site (LARS) */
     uint32_t count; /* elements */
-    uint32_t site; /* site of the momentum (LARS: of the direction) */
+    uint32_t site; /* site of the momentum (for the direction of LARS: of the direction) */
     uint32_t master_exponent; /* value whose exponent is that of master */
     uint32_t gradient_exponent; /* value whose exponent is that of gradient */
 } spindl_direction_arguments;
-typedef char spindl_direction_arguments_size[sizeof(spindl_direction_arguments) == 40 ? 1 : -1];
+typedef char spindl_direction_arguments_size[sizeof(spindl_direction_arguments) == 44 ? 1 : -1];
 int spindl_direction(const spindl_direction_arguments *arguments, spindl_context *context);
 uint32_t spindl_direction_cycles(const spindl_direction_arguments *arguments);
 uint32_t spindl_direction_scratch(const spindl_direction_arguments *arguments);
 
-/* y = T(mu * V at the exponent of D) + D. y may be D. */
+/* y = T(rate * clamp(D, 2^46)) at e_site. */
 typedef struct {
-    uint32_t velocity; /* address: int32 V */
-    uint32_t factor; /* address: scalar mu */
     uint32_t step; /* address: int64 D */
-    uint32_t y; /* address: int64 */
+    uint32_t rate; /* address: scalar */
+    uint32_t y; /* address: int64 at e_site; may be D */
     uint32_t count; /* elements */
-    uint32_t velocity_exponent; /* value whose exponent is that of velocity */
+    uint32_t site; /* site of the momentum (for the direction of LARS: of the direction) */
     uint32_t step_exponent; /* value whose exponent is that of step */
-} spindl_momentum_arguments;
-typedef char spindl_momentum_arguments_size[sizeof(spindl_momentum_arguments) == 28 ? 1 : -1];
-int spindl_momentum(const spindl_momentum_arguments *arguments, spindl_context *context);
-uint32_t spindl_momentum_cycles(const spindl_momentum_arguments *arguments);
-uint32_t spindl_momentum_scratch(const spindl_momentum_arguments *arguments);
+} spindl_scale_direction_arguments;
+typedef char spindl_scale_direction_arguments_size[sizeof(spindl_scale_direction_arguments) == 24 ? 1 : -1];
+int spindl_scale_direction(const spindl_scale_direction_arguments *arguments, spindl_context *context);
+uint32_t spindl_scale_direction_cycles(const spindl_scale_direction_arguments *arguments);
+uint32_t spindl_scale_direction_scratch(const spindl_scale_direction_arguments *arguments);
 
-/* y = clamp(x, 2^31 - 1). */
-typedef struct {
-    uint32_t x; /* address: int64 */
-    uint32_t y; /* address: int32; may be x; 0: only watch */
-    uint32_t count; /* elements */
-    uint32_t site; /* site that gets extent and clamped elements; 0xFFFFFFFF: none */
-    uint32_t x_exponent; /* value whose exponent is that of x */
-} spindl_saturate32_arguments;
-typedef char spindl_saturate32_arguments_size[sizeof(spindl_saturate32_arguments) == 20 ? 1 : -1];
-int spindl_saturate32(const spindl_saturate32_arguments *arguments, spindl_context *context);
-uint32_t spindl_saturate32_cycles(const spindl_saturate32_arguments *arguments);
-uint32_t spindl_saturate32_scratch(const spindl_saturate32_arguments *arguments);
-
-/* y = W - T(rate * U at e_W), without `fixed` its low 32 bits: if any core's overflow word is set, `halve` follows on the whole tensor. */
+/* direction, momentum, saturate32 (its site watches it) and descend in one pass. Without `fixed` y is the low 32 bits of W - T(rate * U): if any core's overflow word is set, `halve` follows on the whole tensor. */
 typedef struct {
     uint32_t master; /* address: int32 W */
-    uint32_t step; /* address: int32 U */
-    uint32_t rate; /* address: scalar lr / B */
+    uint32_t velocity; /* address: int32 V, becomes V'; 0: no momentum */
+    uint32_t gradient; /* address: int32 or int64 dW, or int64 D */
+    uint32_t change; /* address: int32 U, for `halve`; may be dW; 0: not kept (it is V' without Nesterov) */
+    uint32_t decay; /* address: scalar B * wd; 0: no decay */
+    uint32_t factor; /* address: scalar mu */
+    uint32_t rate; /* address: scalar lr / B (LARS: 1) */
     uint32_t y; /* address: int32; may be W */
     uint32_t overflow; /* address: int32 word that becomes 1 if any |W - T(rate * U)| > 0.98 * 2^31, else is left alone */
-    uint32_t count; /* elements */
+    uint32_t gradient_bytes; /* 4 or 8 */
+    uint32_t ready; /* 1: gradient is the direction D at e_site, decay included */
+    uint32_t nesterov; /* 1: Nesterov's momentum */
     uint32_t fixed; /* 1: biases, gamma, beta: y is clamped, e_W stays; overflow is not touched */
+    uint32_t count; /* elements */
+    uint32_t site; /* site of the momentum (for the direction of LARS: of the direction) */
     uint32_t master_exponent; /* value whose exponent is that of master */
-    uint32_t step_exponent; /* value whose exponent is that of step */
-} spindl_descend_arguments;
-typedef char spindl_descend_arguments_size[sizeof(spindl_descend_arguments) == 36 ? 1 : -1];
-int spindl_descend(const spindl_descend_arguments *arguments, spindl_context *context);
-uint32_t spindl_descend_cycles(const spindl_descend_arguments *arguments);
-uint32_t spindl_descend_scratch(const spindl_descend_arguments *arguments);
+    uint32_t velocity_exponent; /* value whose exponent is that of velocity */
+    uint32_t gradient_exponent; /* value whose exponent is that of gradient */
+} spindl_update_arguments;
+typedef char spindl_update_arguments_size[sizeof(spindl_update_arguments) == 72 ? 1 : -1];
+int spindl_update(const spindl_update_arguments *arguments, spindl_context *context);
+uint32_t spindl_update_cycles(const spindl_update_arguments *arguments);
+uint32_t spindl_update_scratch(const spindl_update_arguments *arguments);
 
 /* y = clamp(RSH(W - T(rate * U), 1), 2^31 - 1) at e_W + 1; W is recovered exactly from its wrapped difference. master_exponent is still the old e_W. y may be master. */
 typedef struct {
-    uint32_t master; /* address: int32: what `descend` left */
+    uint32_t master; /* address: int32: what `update` left */
     uint32_t step; /* address: int32 U of that call */
     uint32_t rate; /* address: scalar */
     uint32_t y; /* address: int32 */
     uint32_t count; /* elements */
+    uint32_t site; /* site of the momentum (for the direction of LARS: of the direction) */
     uint32_t master_exponent; /* value whose exponent is that of master */
-    uint32_t step_exponent; /* value whose exponent is that of step */
 } spindl_halve_arguments;
 typedef char spindl_halve_arguments_size[sizeof(spindl_halve_arguments) == 28 ? 1 : -1];
 int spindl_halve(const spindl_halve_arguments *arguments, spindl_context *context);
 uint32_t spindl_halve_cycles(const spindl_halve_arguments *arguments);
 uint32_t spindl_halve_scratch(const spindl_halve_arguments *arguments);
-
-/* One step of SGD for a parameter with one gradient: direction, momentum, saturate32 (which its site watches) and descend in one pass. */
-typedef struct {
-    uint32_t master; /* address: int32 W */
-    uint32_t velocity; /* address: int32 V, becomes V'; 0: no momentum */
-    uint32_t gradient; /* address: int32 or int64 dW */
-    uint32_t change; /* address: int32 U, for `halve`; may be dW; 0: not kept (it is V' without Nesterov) */
-    uint32_t decay; /* address: scalar B * wd */
-    uint32_t factor; /* address: scalar mu */
-    uint32_t rate; /* address: scalar lr / B */
-    uint32_t y; /* address: int32; may be W */
-    uint32_t overflow; /* address: as in descend */
-    uint32_t gradient_bytes; /* 4 or 8 */
-    uint32_t nesterov; /* 1: Nesterov's momentum */
-    uint32_t fixed; /* as in descend */
-    uint32_t count; /* elements */
-    uint32_t site; /* site of the momentum (LARS: of the direction) */
-    uint32_t master_exponent; /* value whose exponent is that of master */
-    uint32_t velocity_exponent; /* value whose exponent is that of velocity */
-    uint32_t gradient_exponent; /* value whose exponent is that of gradient */
-} spindl_update_arguments;
-typedef char spindl_update_arguments_size[sizeof(spindl_update_arguments) == 68 ? 1 : -1];
-int spindl_update(const spindl_update_arguments *arguments, spindl_context *context);
-uint32_t spindl_update_cycles(const spindl_update_arguments *arguments);
-uint32_t spindl_update_scratch(const spindl_update_arguments *arguments);
 
 /* largest = bit_length(max |x|), over several tiles. */
 typedef struct {
@@ -1091,20 +1103,6 @@ int spindl_lars_rate(const spindl_lars_rate_arguments *arguments, spindl_context
 uint32_t spindl_lars_rate_cycles(const spindl_lars_rate_arguments *arguments);
 uint32_t spindl_lars_rate_scratch(const spindl_lars_rate_arguments *arguments);
 
-/* y = T(rate * clamp(D, 2^46)) at e_site. y may be D. */
-typedef struct {
-    uint32_t step; /* address: int64 D */
-    uint32_t rate; /* address: scalar */
-    uint32_t y; /* address: int64 */
-    uint32_t count; /* elements */
-    uint32_t site; /* site of the momentum (LARS: of the direction) */
-    uint32_t step_exponent; /* value whose exponent is that of step */
-} spindl_scale_direction_arguments;
-typedef char spindl_scale_direction_arguments_size[sizeof(spindl_scale_direction_arguments) == 24 ? 1 : -1];
-int spindl_scale_direction(const spindl_scale_direction_arguments *arguments, spindl_context *context);
-uint32_t spindl_scale_direction_cycles(const spindl_scale_direction_arguments *arguments);
-uint32_t spindl_scale_direction_scratch(const spindl_scale_direction_arguments *arguments);
-
 /* X(name) for every kernel. */
 #define SPINDL_EVERY_KERNEL(X) \
     X(convolution) \
@@ -1152,14 +1150,11 @@ uint32_t spindl_scale_direction_scratch(const spindl_scale_direction_arguments *
     X(next_sites) \
     X(exponents) \
     X(direction) \
-    X(momentum) \
-    X(saturate32) \
-    X(descend) \
-    X(halve) \
+    X(scale_direction) \
     X(update) \
+    X(halve) \
     X(largest_bits) \
     X(squared_norm) \
     X(lars_rate) \
-    X(scale_direction) \
 
 #endif

@@ -107,8 +107,8 @@ ELEMENT_KERNELS: tuple[Kernel, ...] = (
     Kernel(
         "add",
         37,
-        (*addresses(x="int16", y="int16", z="int16 or int64"), *_COUNT, *values("x", "y"), *ROUNDING),
-        "z = x + y, aligned to max(min(e_x, e_y), max(e_x, e_y) - 30), rounded at the site. z (int16) may be x or y.",
+        (*addresses(x="int16", y="int16", z="int16"), *_COUNT, *values("x", "y"), *ROUNDING),
+        "z = x + y, aligned to max(min(e_x, e_y), max(e_x, e_y) - 30), rounded at the site. z may be x or y.",
     ),
     Kernel(
         "affine",
@@ -118,13 +118,13 @@ ELEMENT_KERNELS: tuple[Kernel, ...] = (
                 x="[pixels][channels] int16 or uint8",
                 scale="[channels] int64 with |scale| < 2^31",
                 offset="[channels] int64",
-                y="[pixels][channels] int16 or int64",
+                y="[pixels][channels] int16",
             ),
             *numbers(x_bytes="1: uint8, 2: int16", pixels="pixels", channels="channels"),
             *values("offset"),
             *ROUNDING,
         ),
-        "y = scale[c] * x + offset[c] at the exponent of offset, rounded at the site. y (int16) may be x (int16).",
+        "y = scale[c] * x + offset[c] at the exponent of offset, rounded at the site. y may be x where x_bytes is 2.",
     ),
     Kernel(
         "affine_pair",
@@ -136,20 +136,20 @@ ELEMENT_KERNELS: tuple[Kernel, ...] = (
                 y="[pixels][channels] int16",
                 slope="[channels] int64 with |slope| < 2^31",
                 offset="[channels] int64",
-                z="[pixels][channels] int16 or int64",
+                z="[pixels][channels] int16",
             ),
             *numbers(pixels="pixels", channels="channels"),
             *values("offset"),
             *ROUNDING,
         ),
-        "z = scale[c] * x + slope[c] * y + offset[c], rounded at the site. z (int16) may be x or y.",
+        "z = scale[c] * x + slope[c] * y + offset[c], rounded at the site. z may be x or y.",
     ),
     Kernel(
         "max_pool",
         40,
         (
-            *addresses(x="[images][rows][width][channels] int16", y="[images][outputs][output_width][channels]"),
             *_WINDOW,
+            *addresses(x="[images][rows][width][channels] int16", y="[images][outputs][output_width][channels]"),
         ),
         "Largest mantissa of each window; padding never wins. SPINDL_ERROR_ARGUMENT if a window sees a row of the "
         "image that x does not hold, or nothing but padding.",
@@ -158,13 +158,13 @@ ELEMENT_KERNELS: tuple[Kernel, ...] = (
         "max_pool_gradient",
         41,
         (
+            *_WINDOW,
             *addresses(
                 dy="[images][outputs][output_width][channels] int16: of all windows that see a row of dx",
                 x="[images][rows][width][channels] int16: all that these windows see",
-                dx="[images][dx_rows][width][channels] int16 or int64",
+                dx="[images][dx_rows][width][channels] int16",
                 scratch="int32 of one image of dx (spindl_max_pool_gradient_scratch bytes)",
             ),
-            *_WINDOW,
             *numbers(first_dx_row="row of the image that is dx's row 0", dx_rows="rows of dx"),
             *values("dy"),
             *ROUNDING,
@@ -200,7 +200,7 @@ ELEMENT_KERNELS: tuple[Kernel, ...] = (
         (
             *addresses(
                 dy="[images][outputs][output_width][channels] int16: of all windows that see a row of dx",
-                dx="[images][rows][width][channels] int16 or int64",
+                dx="[images][rows][width][channels] int16",
             ),
             _table("row_windows", "rows"),
             _table("column_windows", "columns"),
@@ -225,31 +225,31 @@ ELEMENT_KERNELS: tuple[Kernel, ...] = (
         "sigmoid",
         44,
         (
-            *addresses(x="int16", y="int16 or int64"),
+            *addresses(x="int16", y="int16"),
             *_COUNT,
             *numbers(hyperbolic="0: sigmoid, 1: tanh"),
             *values("x"),
             *ROUNDING,
         ),
-        "1 / (1 + exp(-x)) or tanh(x) in Q30, rounded at the site. y (int16) may be x.",
+        "1 / (1 + exp(-x)) or tanh(x) in Q30, rounded at the site. y may be x.",
     ),
     Kernel(
         "sigmoid_gradient",
         45,
         (
-            *addresses(dy="int16", y="int16 result of the activation", dx="int16 or int64"),
+            *addresses(dy="int16", y="int16 result of the activation", dx="int16"),
             *_COUNT,
             *numbers(hyperbolic="0: sigmoid, 1: tanh"),
             *values("dy", "y"),
             *ROUNDING,
         ),
-        "dy * y * (1 - y), or dy * (1 - y^2), at e_dy + 2 e_y >= e_dy - 40, rounded at the site. dx (int16) may be dy.",
+        "dy * y * (1 - y), or dy * (1 - y^2), at e_dy + 2 e_y >= e_dy - 40, rounded at the site. dx may be dy.",
     ),
     Kernel(
         "softmax",
         46,
         (
-            *addresses(x="[outer][length][inner] int16", y="[outer][length][inner] int16 or int64"),
+            *addresses(x="[outer][length][inner] int16", y="[outer][length][inner] int16"),
             *numbers(outer="outer count", length="elements of the softmax axis", inner="inner count"),
             *values("x"),
             *ROUNDING,
@@ -260,12 +260,12 @@ ELEMENT_KERNELS: tuple[Kernel, ...] = (
         "softmax_gradient",
         47,
         (
-            *addresses(dy="[outer][length][inner] int16", y="int16 result of softmax", dx="int16 or int64"),
+            *addresses(dy="[outer][length][inner] int16", y="int16 result of softmax", dx="int16"),
             *numbers(outer="outer count", length="elements of the softmax axis", inner="inner count"),
             *values("dy", "y"),
             *ROUNDING,
         ),
-        "y * (dy * one - sum(dy * y)) with one = 1 at e_y, at e_dy + 2 e_y, rounded at the site. dx (int16) may be dy.",
+        "y * (dy * one - sum(dy * y)) with one = 1 at e_y, at e_dy + 2 e_y, rounded at the site. dx may be dy.",
     ),
     Kernel(
         "dropout",
@@ -273,7 +273,7 @@ ELEMENT_KERNELS: tuple[Kernel, ...] = (
         (
             *addresses(
                 x="[images][elements] int16",
-                y="int16 or int64",
+                y="int16",
                 positions="[images] int32: places in the global batch",
                 seed="uint32",
                 step="uint32",
@@ -290,7 +290,7 @@ ELEMENT_KERNELS: tuple[Kernel, ...] = (
             *ROUNDING,
         ),
         "y = multiplier * x where hash32(seed, step, place, position, element) >= threshold, else 0, at e_x - 14, "
-        "rounded at the site. The gradient is the same. y (int16) may be x.",
+        "rounded at the site. The gradient is the same. y may be x.",
     ),
     Kernel(
         "cross_entropy",
@@ -299,7 +299,7 @@ ELEMENT_KERNELS: tuple[Kernel, ...] = (
             *addresses(
                 z="[images][classes] int16 logits",
                 labels="[images] int32",
-                dz="[images][classes] int16 or int64: softmax(z) - target in Q30, rounded at the site; 0: left out",
+                dz="[images][classes] int16: softmax(z) - target in Q30, rounded at the site; 0: left out",
                 loss="[images] int64: nats in Q16; 0: left out",
                 correct="[images] int64: 1 if the first largest logit is the label's; 0: left out",
             ),
@@ -316,7 +316,7 @@ ELEMENT_KERNELS: tuple[Kernel, ...] = (
             *addresses(
                 z="[images][features] int16",
                 target="[images][features] int32, Q16",
-                dz="int16 or int64: the gradient, rounded at the site; 0: left out",
+                dz="int16: the gradient, rounded at the site; 0: left out",
                 loss="[images] int64: Q16; 0: left out",
             ),
             *numbers(images="images", features="features of an image", multiplier="round(2^20 * 2 / features)"),
@@ -332,7 +332,7 @@ ELEMENT_KERNELS: tuple[Kernel, ...] = (
             *addresses(
                 z="[images][features] int16 logits",
                 target="[images][features] int32, Q16 in 0..2^16",
-                dz="int16 or int64: RSH((sigmoid(z) - target) * multiplier, 20) in Q30, rounded; 0: left out",
+                dz="int16: RSH((sigmoid(z) - target) * multiplier, 20) in Q30, rounded; 0: left out",
                 loss="[images] int64: Q16; 0: left out",
                 correct="[images] int64: 1 if all signs say their targets; 0: left out",
             ),

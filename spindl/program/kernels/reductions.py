@@ -9,7 +9,7 @@ from spindl.program.kernels.words import addresses, integers, numbers, values
 from spindl.program.records import Field, RecordType
 
 _COUNT = numbers(count="elements")
-_SITE = numbers(site="site of the momentum (LARS: of the direction)")
+_SITE = numbers(site="site of the momentum (for the direction of LARS: of the direction)")
 
 SITE_STATE = RecordType(
     "spindl_site_state",
@@ -96,10 +96,10 @@ REDUCTION_KERNELS: tuple[Kernel, ...] = (
         165,
         (
             *addresses(rules="[count] spindl_exponent_rule, applied in order", state="int32 words"),
-            *numbers(count="rules"),
+            *numbers(count="rules", state_count="words of state"),
         ),
         "Fills the exponent table at the start of a step, or the exponents of the State at its end. "
-        "SPINDL_ERROR_ARGUMENT for an unknown rule, value or site.",
+        "SPINDL_ERROR_ARGUMENT for an unknown rule, value, site or word.",
     ),
     Kernel(
         "direction",
@@ -108,10 +108,14 @@ REDUCTION_KERNELS: tuple[Kernel, ...] = (
             *addresses(
                 master="int32 W; 0: no decay",
                 decay="scalar B * wd",
-                gradient="int32 or int64",
+                gradient="int32 or int64; 0: none",
                 y="int64 D at e_site",
             ),
-            *numbers(gradient_bytes="4 or 8; 0: no gradient", first="1: D = terms; 0: D += terms"),
+            *numbers(
+                gradient_bytes="4 or 8",
+                first="1: D = terms; 0: D += terms",
+                watch="1: D is complete, its extent goes to the site (LARS)",
+            ),
             *_COUNT,
             *_SITE,
             *values("master", "gradient"),
@@ -120,81 +124,55 @@ REDUCTION_KERNELS: tuple[Kernel, ...] = (
         "At most five gradients. y may be an int64 gradient.",
     ),
     Kernel(
-        "momentum",
+        "scale_direction",
         171,
         (
-            *addresses(velocity="int32 V", factor="scalar mu", step="int64 D", y="int64"),
+            *addresses(step="int64 D", rate="scalar", y="int64 at e_site; may be D"),
             *_COUNT,
-            *values("velocity", "step"),
+            *_SITE,
+            *values("step"),
         ),
-        "y = T(mu * V at the exponent of D) + D. y may be D.",
-    ),
-    Kernel(
-        "saturate32",
-        172,
-        (
-            *addresses(x="int64", y="int32; may be x; 0: only watch"),
-            *_COUNT,
-            *numbers(site="site that gets extent and clamped elements; 0xFFFFFFFF: none"),
-            *values("x"),
-        ),
-        "y = clamp(x, 2^31 - 1).",
-    ),
-    Kernel(
-        "descend",
-        173,
-        (
-            *addresses(
-                master="int32 W",
-                step="int32 U",
-                rate="scalar lr / B",
-                y="int32; may be W",
-                overflow="int32 word that becomes 1 if any |W - T(rate * U)| > 0.98 * 2^31, else is left alone",
-            ),
-            *_COUNT,
-            *numbers(fixed="1: biases, gamma, beta: y is clamped, e_W stays; overflow is not touched"),
-            *values("master", "step"),
-        ),
-        "y = W - T(rate * U at e_W), without `fixed` its low 32 bits: if any core's overflow word is set, `halve` "
-        "follows on the whole tensor.",
-    ),
-    Kernel(
-        "halve",
-        174,
-        (
-            *addresses(master="int32: what `descend` left", step="int32 U of that call", rate="scalar", y="int32"),
-            *_COUNT,
-            *values("master", "step"),
-        ),
-        "y = clamp(RSH(W - T(rate * U), 1), 2^31 - 1) at e_W + 1; W is recovered exactly from its wrapped difference. "
-        "master_exponent is still the old e_W. y may be master.",
+        "y = T(rate * clamp(D, 2^46)) at e_site.",
     ),
     Kernel(
         "update",
-        175,
+        172,
         (
             *addresses(
                 master="int32 W",
                 velocity="int32 V, becomes V'; 0: no momentum",
-                gradient="int32 or int64 dW",
+                gradient="int32 or int64 dW, or int64 D",
                 change="int32 U, for `halve`; may be dW; 0: not kept (it is V' without Nesterov)",
-                decay="scalar B * wd",
+                decay="scalar B * wd; 0: no decay",
                 factor="scalar mu",
-                rate="scalar lr / B",
+                rate="scalar lr / B (LARS: 1)",
                 y="int32; may be W",
-                overflow="as in descend",
+                overflow="int32 word that becomes 1 if any |W - T(rate * U)| > 0.98 * 2^31, else is left alone",
             ),
             *numbers(
                 gradient_bytes="4 or 8",
+                ready="1: gradient is the direction D at e_site, decay included",
                 nesterov="1: Nesterov's momentum",
-                fixed="as in descend",
+                fixed="1: biases, gamma, beta: y is clamped, e_W stays; overflow is not touched",
             ),
             *_COUNT,
             *_SITE,
             *values("master", "velocity", "gradient"),
         ),
-        "One step of SGD for a parameter with one gradient: direction, momentum, saturate32 (which its site watches) "
-        "and descend in one pass.",
+        "direction, momentum, saturate32 (its site watches it) and descend in one pass. Without `fixed` y is the low "
+        "32 bits of W - T(rate * U): if any core's overflow word is set, `halve` follows on the whole tensor.",
+    ),
+    Kernel(
+        "halve",
+        173,
+        (
+            *addresses(master="int32: what `update` left", step="int32 U of that call", rate="scalar", y="int32"),
+            *_COUNT,
+            *_SITE,
+            *values("master"),
+        ),
+        "y = clamp(RSH(W - T(rate * U), 1), 2^31 - 1) at e_W + 1; W is recovered exactly from its wrapped difference. "
+        "master_exponent is still the old e_W. y may be master.",
     ),
     Kernel(
         "largest_bits",
@@ -239,12 +217,6 @@ REDUCTION_KERNELS: tuple[Kernel, ...] = (
             *values("weight", "gradient"),
         ),
         "lr * eta * |W| / (|G| + B*wd * |W| + eps) with 15 bits; lr/B where |W| or |G| is 0.",
-    ),
-    Kernel(
-        "scale_direction",
-        179,
-        (*addresses(step="int64 D", rate="scalar", y="int64"), *_COUNT, *_SITE, *values("step")),
-        "y = T(rate * clamp(D, 2^46)) at e_site. y may be D.",
     ),
 )
 """Numbers from 161; 160 is the runtime's `copy`."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from spindl.program.records import Field
 
-NO_SITE = 0xFFFFFFFF
-"""In a `site` word: do not round; `y` then holds the exact values as int64."""
 ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
 """What a kernel does to a value after rounding it: nothing, max(y, 0), or min(max(y, 0), 6)."""
 
@@ -31,7 +29,7 @@ def values(*names: str) -> tuple[Field, ...]:
 
 
 ROUNDING = numbers(
-    site="site where y is rounded; 0xFFFFFFFF: y is int64 and not rounded",
+    site="site where the result is rounded",
     bits="mantissa bits of y including the sign, 8..16",
     activation="after rounding: 0 nothing, 1 ReLU, 2 ReLU6",
 )

@@ -37,7 +37,7 @@ from spindl.run.interface import RunError
 SDRAM, CONTROL, SDRAM_END = 0x60000000, 0x66000000, 0x68000000
 """Data may lie from SDRAM to CONTROL; records, tables and counters lie from CONTROL on."""
 TEXT_BYTES = 1024
-_MONITOR, _MONITOR_SIZE, _USER_0 = 0xE5007000, 128, 0x70
+_MONITOR, _MONITOR_SIZE, _USER_0, _USER_1 = 0xE5007000, 128, 0x70, 0x74
 _FIRST_CORE = 1  # physical; core 0 is left alone, as under SC&MP
 _ROUTER_SLICE, _LONGEST_SLICE = 20e-6, 2e-3  # simulated seconds between looks
 _AFTER_ERROR = 3e-3
@@ -162,7 +162,8 @@ def walk_chips(
             for start, end, writable in [*regions, (CONTROL, SDRAM_END, False)]
         )
         regions_at = layout.put(region_bytes)
-        routes = _routes(links, xy, len(tables))
+        routes = _routes(links, xy)
+        members = sum(1 << (_FIRST_CORE + index) for index in range(len(tables)))
         routes_at = layout.put(b"".join(routes))
         for index, table in enumerate(tables):
             data = table if isinstance(table, bytes) else encode(table)
@@ -174,6 +175,10 @@ def walk_chips(
                 "version": CORE_VERSION,
                 "image": image.version,
                 "index": index,
+                "members": members,
+                "wake": members,
+                "leader": _FIRST_CORE,
+                "meeting": _MONITOR + _MONITOR_SIZE * _FIRST_CORE + _USER_1,
                 "chip": number,
                 "chips": len(schedules),
                 "regions": regions_at,
@@ -260,17 +265,11 @@ def _tree(machine: Machine, chips: list[XY]) -> dict[XY, tuple[int | None, int]]
     return {xy: (parent[xy], children[xy]) for xy in chips}
 
 
-def _routes(links: Mapping[XY, tuple[int | None, int]], xy: XY, cores: int) -> list[bytes]:
+def _routes(links: Mapping[XY, tuple[int | None, int]], xy: XY) -> list[bytes]:
     """Router entries of the barriers for one chip."""
     parent, children = links[xy]
     first = 1 << (6 + _FIRST_CORE)
-    everyone = sum(1 << (6 + _FIRST_CORE + i) for i in range(cores))
-    routes = {
-        "ARRIVE": first,
-        "RELEASE": everyone,
-        "MACHINE_ARRIVE": first if parent is None else 1 << parent,
-        "MACHINE_RELEASE": children | first,
-    }
+    routes = {"ARRIVE": first if parent is None else 1 << parent, "RELEASE": children | first}
     return [ROUTE.pack({"key": KEYS[name], "mask": KEY_MASK, "route": route}) for name, route in routes.items()]
 
 

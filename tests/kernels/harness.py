@@ -2,8 +2,8 @@
 
     result = run("copy", {"words": 4}, {"x": data, "y": np.zeros(4, np.int32)}, where="host")
 
-`where` is "host" (the reference, compiled for this machine), "ref-on-arm" (the reference on an emulated core) or "arm" (the
-tuned version, where there is one: see `places`). An argument that has the name of a buffer is the buffer's address.
+`where` is "host" (the reference, compiled for this machine), "ref-on-arm" (the reference on an emulated core) or "arm"
+(the tuned version, where there is one: see `places`). An argument with the name of a buffer is the buffer's address.
 """
 
 from __future__ import annotations

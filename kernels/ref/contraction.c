@@ -105,6 +105,7 @@ bool spindl_tile_begin(spindl_finish *finish, const spindl_tile *t, spindl_direc
     const bool sums = t->flags & SPINDL_FLAG_SUMS, whole = sums || direction == SPINDL_RESULT_W;
     const bool forward = direction == SPINDL_RESULT_Y;
     const uint32_t result = direction == SPINDL_RESULT_X ? t->x : direction == SPINDL_RESULT_W ? t->w : t->y;
+    *finish = (spindl_finish){0};
     if ((t->x | t->w | t->y) & 1 || (whole && result & 3) || t->scratch & 3) return false;
     if (!t->images || !t->x_rows || !t->x_columns || !t->y_rows || !t->y_columns || !t->groups || !t->inputs) return false;
     if (!t->outputs || !t->kernel_rows || !t->kernel_columns || !t->stride_rows || !t->stride_columns) return false;

@@ -1,0 +1,670 @@
+/* Tuned contractions: what gathers panels, and what begins, repeats and ends sweeps. The loops are in sweep.S. */
+#include "scratch.h"
+#include "sweep.h"
+
+int spindl_convolution_ref(const spindl_convolution_arguments *, spindl_context *);
+int spindl_convolution_input_gradient_ref(const spindl_convolution_input_gradient_arguments *, spindl_context *);
+int spindl_convolution_weight_gradient_ref(const spindl_convolution_weight_gradient_arguments *, spindl_context *);
+
+_Static_assert(offsetof(spindl_sweep, start) == SWEEP_START && offsetof(spindl_sweep, b) == SWEEP_B &&
+                   offsetof(spindl_sweep, out) == SWEEP_OUT && offsetof(spindl_sweep, next_row) == SWEEP_NEXT_ROW &&
+                   offsetof(spindl_sweep, threshold) == SWEEP_THRESHOLD && offsetof(spindl_sweep, sums) == SWEEP_SUMS,
+               "sweep.h tells the assembler where the fields lie");
+_Static_assert(sizeof(spindl_sweep) <= SCRATCH_SWEEP_BYTES, "scratch.h keeps room for it");
+
+typedef const int16_t *mantissas;
+typedef const uint32_t *words;
+
+/* One tap, from the first one: rows and columns of the tensor that is gathered, its bytes, and bytes of the columns. */
+typedef struct {
+    int32_t row, column, from, b;
+} tap;
+
+/* One call of a kernel. */
+typedef struct {
+    const spindl_tile *t;
+    spindl_context *context;
+    spindl_finish finish;
+    spindl_sweep *sweep;
+    uint8_t *columns; /* parts of the scratch region */
+    tap *taps;
+    int32_t *start;
+    int16_t *zeros;
+    uint32_t *panel;     /* the stream ends where the sweep lies */
+    bool rounded;
+    const char *end;     /* code that finishes blocks */
+    uint32_t alone;      /* places of a block whose second column is not there */
+    int32_t alone_pitch; /* of such a block */
+} call;
+
+static int32_t half_of(int32_t shift) {
+    return shift ? 1 << (shift - 1) : 0;
+}
+
+/* The sums that need no second look: below the largest binade that was seen, and below clamping. */
+static void set_threshold(spindl_sweep *s) {
+    const int32_t seen = spindl_bits(s->rounding->magnitude);
+    const int32_t bits = spindl_least(seen - 1, s->shift + spindl_bits32((uint32_t)s->rounding->limit) - 1);
+    s->threshold = s->shift >= seen ? -1 : (int32_t)((1u << spindl_least(bits, 31)) - 1);
+}
+
+void spindl_sweep_slow(spindl_sweep *s) {
+    const bool narrow = s->kind <= SWEEP_ROUND_RELU;
+    uint8_t *row = s->out;
+    s->out += s->out_step;
+    const int32_t half = half_of(s->shift);
+    for (uint32_t i = 0; i < 8; i++) {
+        if (s->valid >> i & 1) {
+            const int32_t sum = s->sums[i];
+            if (s->kind == SWEEP_ADD64) {
+                ((spindl_wide *)row)[i & 1] += sum;
+            } else {
+                const int32_t y = spindl_round_slow(s->rounding, (int64_t)sum - half);
+                if (narrow) ((int16_t *)row)[i & 1] = (int16_t)y;
+                else ((int32_t *)row)[i & 1] += y;
+            }
+        }
+        if (i & 1 && i < 7) row += s->next_row[i >> 1] + (narrow ? 2 : 0);
+    }
+    if (s->kind != SWEEP_ADD64) set_threshold(s);
+}
+
+/* Checks the arguments and divides the scratch region. */
+static int begin(call *c, const spindl_tile *t, spindl_direction direction, spindl_context *context) {
+    const bool sums = t->flags & SPINDL_FLAG_SUMS;
+    c->t = t;
+    c->context = context;
+    if (!spindl_tile_begin(&c->finish, t, direction, context)) return SPINDL_ERROR_ARGUMENT;
+    const spindl_scratch_parts parts = scratch_parts(t, direction);
+    if (t->scratch_bytes < parts.total) return SPINDL_ERROR_SCRATCH;
+    uint8_t *at = SPINDL_POINTER(uint8_t, t->scratch);
+    c->columns = at;
+    c->taps = (tap *)(at += parts.columns);
+    c->start = (int32_t *)(at += parts.taps);
+    c->zeros = (int16_t *)(at += parts.start);
+    c->panel = (uint32_t *)(at += parts.zeros);
+    spindl_sweep *const s = c->sweep = (spindl_sweep *)(at + parts.panel);
+    for (uint32_t i = 0; i < parts.zeros / 2; i++) c->zeros[i] = 0;
+    c->start[0] = c->start[1] = 0;
+    s->rounding = &c->finish.rounding;
+    s->start_step = 0;
+    s->shift = 0;
+    c->rounded = !sums;
+    s->kind = sums ? SWEEP_ADD64 : direction == SPINDL_RESULT_W ? SWEEP_ADD32 : t->flags & SPINDL_FLAG_RELU;
+    c->end = (const char *const[]){spindl_end_round, spindl_end_relu, spindl_end_add32, spindl_end_add64}[s->kind];
+    if (!sums) {
+        s->shift = c->finish.rounding.shift;
+        c->start[0] = c->start[1] = half_of(s->shift & 31);
+        set_threshold(s);
+    }
+    return SPINDL_OK;
+}
+
+/* Whether int32 sums can be rounded by one shift. */
+static bool simple(const call *c) {
+    return !c->rounded || (c->finish.rounding.shift >= 0 && c->finish.rounding.shift < 32 && !c->finish.sum_shift);
+}
+
+/* Numbers that the sums of a group begin with: bias and half. False if one does not fit. */
+static bool begin_with_bias(call *c, uint32_t group) {
+    if (!c->finish.bias) return true;
+    const uint32_t outputs = c->t->outputs;
+    const int32_t half = half_of(c->sweep->shift);
+    for (uint32_t o = 0; o < outputs; o++) {
+        const int64_t value = spindl_rsh(c->finish.bias[group * outputs + o], c->finish.bias_shift) + half;
+        c->start[o] = (int32_t)value;
+        if (value != c->start[o]) return false;
+    }
+    if (outputs & 1) c->start[outputs] = 0;
+    c->sweep->start_step = 8;
+    return true;
+}
+
+/* Where a loop is entered that is to make `count` steps. */
+static uint32_t entry_of(const char *loop, uint32_t count, uint32_t steps, uint32_t bytes) {
+    return (uint32_t)(uintptr_t)loop + (steps - 1 - (count - 1) % steps) * bytes;
+}
+
+
+/* Sweeps over `columns` columns, of which the last may be alone. False if a sum did not fit.
+ * valid: places of each block that exist; where the others must not be touched, `careful` says so. */
+static bool sweep_columns(call *c, const void *b, void *out, uint32_t columns, uint32_t valid, bool careful) {
+    spindl_sweep *const s = c->sweep;
+    uint32_t *const end = (uint32_t *)s - 1;
+    s->start = c->start;
+    s->b = b;
+    s->out = out;
+    s->blocks = (int32_t)(columns / 2);
+    s->valid = valid;
+    *end = (uint32_t)(uintptr_t)(careful ? spindl_end_slow : c->end);
+    const bool fit = spindl_sweep_run(s);
+    if (!(columns & 1)) return fit;
+    const int32_t pitch = s->pitch;
+    s->blocks = 1;
+    s->valid = valid & c->alone;
+    s->pitch = c->alone_pitch;
+    *end = (uint32_t)(uintptr_t)spindl_end_slow;
+    const bool fits = spindl_sweep_run(s);
+    s->pitch = pitch;
+    return fit && fits;
+}
+
+/* Puts `count` places of the sum, from place `k` on, into a panel of pairs; count and k are even where whole words can be
+ * moved. */
+static void gather(uint32_t *panel, uint32_t k, uint32_t count, const mantissas sources[4], bool by_words) {
+    if (by_words) {
+        spindl_gather_rows(panel + 2 * k, count / 2, (const words *)sources);
+        return;
+    }
+    for (uint32_t row = 0; row < 4; row++) {
+        int16_t *to = (int16_t *)panel + 2 * row;
+        mantissas from = sources[row];
+        for (uint32_t i = k; i < k + count; i++) to[(i >> 1) * 8 + (i & 1)] = *from++;
+    }
+}
+
+/* Ends panels whose last place has no partner. */
+static void pad(uint32_t *panel, uint32_t k) {
+    for (uint32_t row = 0; row < 4; row++) ((int16_t *)panel)[(k >> 1) * 8 + 2 * row + 1] = 0;
+}
+
+
+/* An image tensor, or the part of it that belongs to a group of channels. */
+typedef struct {
+    uint8_t *base;
+    uint32_t rows, columns;
+    uint32_t pitch; /* bytes from column to column */
+} image_tensor;
+
+/* Pixels of the result, row by row, and where tap 0 meets the other tensor. [0] is for rows, [1] for columns. */
+typedef struct {
+    uint32_t count[2], first[2], step[2];
+    int32_t from_first[2], from_step[2];
+} area;
+
+/* A pixel of the result. */
+typedef struct {
+    int32_t row, column; /* where tap 0 meets the other tensor */
+    const uint8_t *from; /* address of that place, if it exists */
+    uint8_t *out;
+    uint32_t image, y, x; /* of the result */
+} pixel;
+
+/* Sums over channels of an image tensor, for the pixels of another. */
+typedef struct {
+    spindl_direction direction;
+    image_tensor from, result;
+    const uint8_t *b; /* columns of tap 0 */
+    uint32_t channels, columns, group;
+    bool by_words;
+    uint32_t taps;
+    bool joined;      /* all taps make one sum: columns lie tap after tap */
+    uint32_t in_row;  /* taps that lie side by side in memory, if they are all inside: 1 or kernel_columns */
+    int32_t span[2];  /* rows and columns from the first tap to the last, if these are not negative */
+} contraction;
+
+/* Address of each pixel's place for a tap, or of zeros; how many are inside. */
+static uint32_t place(const call *c, const contraction *n, const tap *at, const pixel pixels[4], mantissas sources[4]) {
+    uint32_t inside = 0;
+    for (uint32_t i = 0; i < 4; i++) {
+        const bool is = (uint32_t)(pixels[i].row + at->row) < n->from.rows &&
+                        (uint32_t)(pixels[i].column + at->column) < n->from.columns;
+        sources[i] = is ? (mantissas)(const void *)(pixels[i].from + at->from) : c->zeros;
+        inside += is;
+    }
+    return inside;
+}
+
+static bool all_inside(const contraction *n, const pixel pixels[4]) {
+    for (uint32_t i = 0; i < 4; i++) {
+        if (pixels[i].row < 0 || pixels[i].row + n->span[0] >= (int32_t)n->from.rows || pixels[i].column < 0 ||
+            pixels[i].column + n->span[1] >= (int32_t)n->from.columns) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* One run of all taps. */
+static void fill_joined(call *c, const contraction *n, const pixel pixels[4]) {
+    const uint32_t sum = n->taps * n->channels, even = scratch_even(sum);
+    uint32_t *const panel = (uint32_t *)c->sweep - 3 - 2 * even;
+    c->sweep->panel = panel;
+    panel[0] = entry_of(spindl_sweep_nt, even / 2, SWEEP_PAIRS, SWEEP_PAIR_BYTES);
+    const uint32_t step = n->in_row > 1 && all_inside(n, pixels) ? n->in_row : 1;
+    mantissas sources[4];
+    for (uint32_t i = 0, k = 0; i < n->taps; i += step, k += step * n->channels) {
+        place(c, n, &c->taps[i], pixels, sources);
+        gather(panel + 1, k, step * n->channels, sources, n->by_words);
+    }
+    if (sum & 1) pad(panel + 1, sum - 1);
+    panel[1 + 2 * even] = SPINDL_SENTINEL;
+    c->sweep->b = n->b;
+}
+
+/* One run for each tap that meets anything; false if there is none. */
+static bool fill_runs(call *c, const contraction *n, const pixel pixels[4]) {
+    const uint32_t even = scratch_even(n->channels), run = 2 * even + SCRATCH_RUN_WORDS;
+    const uint32_t entry = entry_of(spindl_sweep_nn, even / 2, SWEEP_PAIRS, SWEEP_PAIR_BYTES);
+    uint32_t *at = (uint32_t *)c->sweep - 3 - 2 * even; /* backwards from the last run */
+    int32_t later = 0;
+    bool any = false;
+    for (uint32_t i = n->taps; i-- > 0;) {
+        mantissas sources[4];
+        if (!place(c, n, &c->taps[i], pixels, sources)) continue;
+        at[0] = entry;
+        gather(at + 1, 0, n->channels, sources, n->by_words);
+        if (n->channels & 1) pad(at + 1, n->channels - 1);
+        at[1 + 2 * even] = SPINDL_SENTINEL;
+        if (any) {
+            at[2 + 2 * even] = (uint32_t)(uintptr_t)spindl_next_run;
+            at[3 + 2 * even] = (uint32_t)(later - c->taps[i].b - (int32_t)even * c->sweep->pitch);
+        }
+        later = c->taps[i].b;
+        any = true;
+        c->sweep->panel = at;
+        c->sweep->b = n->b + later;
+        at -= run;
+    }
+    return any;
+}
+
+/* Results of some pixels again, by their definition: sums that do not fit 32 bits. */
+static void redo(call *c, const contraction *n, const pixel *pixels, uint32_t count) {
+    c->context->tiles_redone++;
+    for (; count; count--, pixels++) {
+        for (uint32_t i = 0; i < n->columns; i++) {
+            const uint32_t channel = n->group * n->columns + i;
+            const int64_t sum = n->direction == SPINDL_RESULT_Y
+                                    ? spindl_sum_y(c->t, pixels->image, pixels->y, pixels->x, channel)
+                                    : spindl_sum_x(c->t, pixels->image, pixels->y, pixels->x, channel);
+            if (c->rounded) ((int16_t *)(void *)pixels->out)[i] = (int16_t)spindl_finish_sum(&c->finish, sum, channel);
+            else ((spindl_wide *)(void *)pixels->out)[i] += sum - (int32_t)sum; /* the wrapped sum is there already */
+        }
+    }
+    if (c->rounded) set_threshold(c->sweep);
+}
+
+/* The results of the last `count` of four pixels. The others are not there: they give what the first one gives, which is
+ * written over it once more, or zeros where results are added. */
+static void four_pixels(call *c, const contraction *n, pixel pixels[4], uint32_t count) {
+    spindl_sweep *const s = c->sweep;
+    const uint32_t missing = 4 - count;
+    for (uint32_t i = 0; i < missing; i++) {
+        pixels[i] = pixels[missing];
+        if (!c->rounded) pixels[i].row = INT32_MIN / 2;
+    }
+    for (uint32_t i = 0; i < 3; i++) s->next_row[i] = pixels[i + 1].out - pixels[i].out - (c->rounded ? 2 : 0);
+    if (n->joined) {
+        fill_joined(c, n, pixels);
+    } else if (!fill_runs(c, n, pixels)) {
+        for (uint32_t i = missing; c->rounded && i < 4; i++) {
+            for (uint32_t j = 0; j < n->columns; j++) ((int16_t *)(void *)pixels[i].out)[j] = 0;
+        }
+        return;
+    }
+    const spindl_rounding before = c->finish.rounding;
+    if (sweep_columns(c, s->b, pixels[0].out, n->columns, 0xff & 0xff << 2 * missing, false)) return;
+    c->finish.rounding = before;
+    redo(c, n, pixels + missing, count);
+}
+
+static void all_pixels(call *c, const contraction *n, const area *area) {
+    pixel pixels[4];
+    uint32_t count = 0;
+    for (uint32_t image = 0; image < c->t->images; image++) {
+        for (uint32_t u = 0; u < area->count[0]; u++) {
+            const uint32_t y = area->first[0] + u * area->step[0];
+            const int32_t row = area->from_first[0] + (int32_t)u * area->from_step[0];
+            const uint32_t result_row = (image * n->result.rows + y) * n->result.columns;
+            const uint32_t from_row = (image * n->from.rows + (uint32_t)row) * n->from.columns;
+            for (uint32_t v = 0; v < area->count[1]; v++) {
+                const uint32_t x = area->first[1] + v * area->step[1];
+                const int32_t column = area->from_first[1] + (int32_t)v * area->from_step[1];
+                pixels[count++] = (pixel){row,
+                                          column,
+                                          n->from.base + (from_row + (uint32_t)column) * n->from.pitch,
+                                          n->result.base + (result_row + x) * n->result.pitch,
+                                          image,
+                                          y,
+                                          x};
+                if (count == 4) {
+                    four_pixels(c, n, pixels, 4);
+                    count = 0;
+                }
+            }
+        }
+    }
+    if (!count) return;
+    for (uint32_t i = count; i-- > 0;) pixels[4 - count + i] = pixels[i];
+    four_pixels(c, n, pixels, count);
+}
+
+/* Exact sums that overwrite what lies there are added to zeros. */
+static void clear(uint8_t *base, uint32_t pixels, uint32_t channels, uint32_t pitch) {
+    for (; pixels; pixels--, base += pitch) {
+        for (uint32_t i = 0; i < 2 * channels; i++) ((uint32_t *)(void *)base)[i] = 0;
+    }
+}
+
+static int finished(call *c) {
+    if (c->rounded) spindl_rounding_end(&c->finish.rounding);
+    return SPINDL_OK;
+}
+
+int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_context *context) {
+    const spindl_tile *const t = (const spindl_tile *)arguments;
+    if (scratch_is_tiny(t)) return spindl_convolution_ref(arguments, context);
+    call c;
+    const int error = begin(&c, t, SPINDL_RESULT_Y, context);
+    if (error) return error;
+    if (!simple(&c)) return spindl_convolution_ref(arguments, context);
+    const uint32_t taps = t->kernel_rows * t->kernel_columns, sum = taps * t->inputs, even = scratch_even(sum);
+    const uint32_t result_bytes = c.rounded ? 2 : 8;
+    if (!c.rounded && !(t->flags & SPINDL_FLAG_ADD)) {
+        clear(SPINDL_POINTER(uint8_t, t->y), t->images * t->y_rows * t->y_columns, t->groups * t->outputs, 8 * t->y_pitch);
+    }
+    contraction n = {
+        .direction = SPINDL_RESULT_Y,
+        .from = {SPINDL_POINTER(uint8_t, t->x), t->x_rows, t->x_columns, 2 * t->x_pitch},
+        .result = {SPINDL_POINTER(uint8_t, t->y), t->y_rows, t->y_columns, result_bytes * t->y_pitch},
+        .channels = t->inputs,
+        .columns = t->outputs,
+        .by_words = !(t->inputs & 1) && scratch_aligned(t->x, t->x_pitch, t->groups, t->inputs),
+        .taps = taps,
+        .joined = true,
+        .in_row = t->dilation_columns == 1 && t->x_pitch == t->inputs ? t->kernel_columns : 1,
+        .span = {(int32_t)((t->kernel_rows - 1) * t->dilation_rows), (int32_t)((t->kernel_columns - 1) * t->dilation_columns)},
+    };
+    const area area = {.count = {t->y_rows, t->y_columns},
+                       .step = {1, 1},
+                       .from_first = {t->top, t->left},
+                       .from_step = {(int32_t)t->stride_rows, (int32_t)t->stride_columns}};
+    tap *at = c.taps;
+    for (uint32_t i = 0; i < t->kernel_rows; i++) {
+        for (uint32_t j = 0; j < t->kernel_columns; j++, at++) {
+            at->row = (int32_t)(i * t->dilation_rows);
+            at->column = (int32_t)(j * t->dilation_columns);
+            at->from = (int32_t)((i * t->dilation_rows * t->x_columns + j * t->dilation_columns) * n.from.pitch);
+        }
+    }
+    c.sweep->out_step = 2 * (int32_t)result_bytes;
+    c.sweep->pitch = 2 * (int32_t)even - 4;
+    c.sweep->b_step = 4 * (int32_t)even;
+    c.alone = 0x55;
+    c.alone_pitch = -4;
+    for (; n.group < t->groups; n.group++) {
+        mantissas w = SPINDL_POINTER(const int16_t, t->w) + n.group * t->outputs * sum;
+        if (!begin_with_bias(&c, n.group)) return spindl_convolution_ref(arguments, context);
+        if (scratch_copies_columns(t, SPINDL_RESULT_Y)) {
+            int16_t *to = (int16_t *)(void *)c.columns;
+            for (uint32_t o = 0; o < t->outputs; o++) {
+                for (uint32_t k = 0; k < sum; k++) *to++ = *w++;
+                if (sum & 1) *to++ = 0;
+            }
+            w = (mantissas)(void *)c.columns;
+        }
+        n.b = (const uint8_t *)w;
+        all_pixels(&c, &n, &area);
+        n.from.base += 2 * t->inputs;
+        n.result.base += result_bytes * t->outputs;
+    }
+    return finished(&c);
+}
+
+/* Rows (or columns) of x whose number is `phase` modulo the stride: the taps that meet y there, and where the first one
+ * does. Returns the number of such taps; `rows_of_y` is how far each is from the first. */
+typedef struct {
+    uint32_t first_tap, tap_step, count;
+    int32_t origin, step; /* in y: of the first tap at the first of these rows; from tap to tap */
+} phase;
+
+static phase phase_of(uint32_t number, uint32_t taps, uint32_t stride, uint32_t dilation, int32_t first) {
+    phase found = {0};
+    for (uint32_t i = 0; i < taps; i++) {
+        const int32_t distance = (int32_t)(number - i * dilation) - first;
+        if (distance % (int32_t)stride) continue;
+        if (!found.count) {
+            found.first_tap = i;
+            found.origin = distance / (int32_t)stride;
+        } else if (found.count == 1) {
+            found.tap_step = i - found.first_tap;
+            found.step = distance / (int32_t)stride - found.origin;
+        }
+        found.count++;
+    }
+    return found;
+}
+
+static uint32_t count_from(uint32_t first, uint32_t size, uint32_t step) {
+    return first < size ? (size - 1 - first) / step + 1 : 0;
+}
+
+int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_arguments *arguments,
+                                      spindl_context *context) {
+    const spindl_tile *const t = (const spindl_tile *)arguments;
+    if (scratch_is_tiny(t)) return spindl_convolution_input_gradient_ref(arguments, context);
+    call c;
+    const int error = begin(&c, t, SPINDL_RESULT_X, context);
+    if (error) return error;
+    if (!simple(&c)) return spindl_convolution_input_gradient_ref(arguments, context);
+    const bool copy = scratch_copies_columns(t, SPINDL_RESULT_X);
+    const uint32_t taps = t->kernel_rows * t->kernel_columns, inputs = copy ? scratch_even(t->inputs) : t->inputs;
+    const uint32_t result_bytes = c.rounded ? 2 : 8;
+    if (!c.rounded && !(t->flags & SPINDL_FLAG_ADD)) {
+        clear(SPINDL_POINTER(uint8_t, t->x), t->images * t->x_rows * t->x_columns, t->groups * t->inputs, 8 * t->x_pitch);
+    }
+    contraction n = {
+        .direction = SPINDL_RESULT_X,
+        .from = {SPINDL_POINTER(uint8_t, t->y), t->y_rows, t->y_columns, 2 * t->y_pitch},
+        .result = {SPINDL_POINTER(uint8_t, t->x), t->x_rows, t->x_columns, result_bytes * t->x_pitch},
+        .channels = t->outputs,
+        .columns = t->inputs,
+        .by_words = !(t->outputs & 1) && scratch_aligned(t->y, t->y_pitch, t->groups, t->outputs),
+    };
+    c.sweep->out_step = 2 * (int32_t)result_bytes;
+    c.sweep->pitch = 2 * (int32_t)(taps * inputs);
+    c.sweep->b_step = 4;
+    c.alone = 0x55;
+    c.alone_pitch = c.sweep->pitch;
+    for (; n.group < t->groups; n.group++) {
+        mantissas w = SPINDL_POINTER(const int16_t, t->w) + n.group * t->outputs * taps * t->inputs;
+        if (copy) {
+            int16_t *to = (int16_t *)(void *)c.columns;
+            for (uint32_t i = 0; i < t->outputs * taps; i++) {
+                for (uint32_t k = 0; k < t->inputs; k++) *to++ = *w++;
+                if (t->inputs & 1) *to++ = 0;
+            }
+            for (uint32_t i = 0; t->outputs & 1 && i < taps * inputs; i++) *to++ = 0;
+            w = (mantissas)(void *)c.columns;
+        }
+        n.b = (const uint8_t *)w;
+        for (uint32_t a = 0; a < t->stride_rows; a++) {
+            const phase rows = phase_of(a, t->kernel_rows, t->stride_rows, t->dilation_rows, t->top);
+            for (uint32_t b = 0; b < t->stride_columns; b++) {
+                const phase columns = phase_of(b, t->kernel_columns, t->stride_columns, t->dilation_columns, t->left);
+                const area area = {.count = {count_from(a, t->x_rows, t->stride_rows),
+                                             count_from(b, t->x_columns, t->stride_columns)},
+                                   .first = {a, b},
+                                   .step = {t->stride_rows, t->stride_columns},
+                                   .from_first = {rows.origin, columns.origin},
+                                   .from_step = {1, 1}};
+                tap *at = c.taps;
+                for (uint32_t i = 0; i < rows.count; i++) {
+                    for (uint32_t j = 0; j < columns.count; j++, at++) {
+                        at->row = (int32_t)i * rows.step;
+                        at->column = (int32_t)j * columns.step;
+                        at->from = (at->row * (int32_t)t->y_columns + at->column) * (int32_t)n.from.pitch;
+                        at->b = 2 * (int32_t)(((rows.first_tap + i * rows.tap_step) * t->kernel_columns +
+                                               columns.first_tap + j * columns.tap_step) * inputs);
+                    }
+                }
+                n.taps = (uint32_t)(at - c.taps);
+                all_pixels(&c, &n, &area);
+            }
+        }
+        n.from.base += 2 * t->outputs;
+        n.result.base += result_bytes * t->inputs;
+    }
+    return finished(&c);
+}
+
+/* Four neighbouring weights of an output, counted over taps and inputs; the last ones may not exist. */
+typedef struct {
+    uint32_t first, count;
+    uint32_t row[4], column[4], channel[4]; /* tap and channel, of those that exist */
+} quad;
+
+static quad quad_at(const spindl_tile *t, uint32_t first) {
+    quad q = {first, 0, {0}, {0}, {0}};
+    const uint32_t sum = t->kernel_rows * t->kernel_columns * t->inputs;
+    for (; q.count < 4 && first < sum; q.count++, first++) {
+        const uint32_t tap = first / t->inputs;
+        q.row[q.count] = tap / t->kernel_columns;
+        q.column[q.count] = tap % t->kernel_columns;
+        q.channel[q.count] = first - tap * t->inputs;
+    }
+    return q;
+}
+
+/* Positions of y, from `low` to before `high`, whose tap meets x. */
+static void inside(uint32_t *low, uint32_t *high, uint32_t size, uint32_t stride, int32_t first, uint32_t bound) {
+    *low = 0;
+    *high = size;
+    while (*low < size && (int32_t)(*low * stride) + first < 0) ++*low;
+    while (*high > *low && (int32_t)((*high - 1) * stride) + first >= (int32_t)bound) --*high;
+}
+
+static uint32_t *zeros(uint32_t *to, uint32_t words) {
+    while (words--) *to++ = 0;
+    return to;
+}
+
+/* x at four channels of one tap, for all positions of y in some images. */
+static void gather_tap(const spindl_tile *t, uint32_t *to, mantissas x, uint32_t images, uint32_t i, uint32_t j) {
+    const int32_t top = (int32_t)(i * t->dilation_rows) + t->top, left = (int32_t)(j * t->dilation_columns) + t->left;
+    uint32_t low, high;
+    inside(&low, &high, t->y_columns, t->stride_columns, left, t->x_columns);
+    for (uint32_t image = 0; image < images; image++, x += t->x_rows * t->x_columns * t->x_pitch) {
+        for (uint32_t p = 0; p < t->y_rows; p++) {
+            const uint32_t r = p * t->stride_rows + (uint32_t)top;
+            if (r >= t->x_rows || low == high) {
+                to = zeros(to, 2 * t->y_columns);
+                continue;
+            }
+            const uint32_t s = low * t->stride_columns + (uint32_t)left;
+            if (low) to = zeros(to, 2 * low);
+            to = spindl_gather_pairs(to, high - low, x + (r * t->x_columns + s) * t->x_pitch,
+                                     2 * (int32_t)(t->stride_columns * t->x_pitch));
+            if (high < t->y_columns) to = zeros(to, 2 * (t->y_columns - high));
+        }
+    }
+}
+
+/* The same, value by value; a row of the panel that does not exist is 0. */
+static void gather_values(const spindl_tile *t, int16_t *to, mantissas x, uint32_t images, const quad *q) {
+    for (uint32_t image = 0; image < images; image++, x += t->x_rows * t->x_columns * t->x_pitch) {
+        for (uint32_t p = 0; p < t->y_rows; p++) {
+            for (uint32_t column = 0; column < t->y_columns; column++) {
+                for (uint32_t e = 0; e < 4; e++) {
+                    const uint32_t r = p * t->stride_rows + q->row[e] * t->dilation_rows + (uint32_t)t->top;
+                    const uint32_t s = column * t->stride_columns + q->column[e] * t->dilation_columns + (uint32_t)t->left;
+                    *to++ = e < q->count && r < t->x_rows && s < t->x_columns
+                                ? x[(r * t->x_columns + s) * t->x_pitch + q->channel[e]]
+                                : 0;
+                }
+            }
+        }
+    }
+}
+
+/* Results of four weights of each output again; what the sweep has added is known, and replaced. */
+static void redo_weights(call *c, const quad *q, uint32_t group, uint32_t image, uint32_t images) {
+    const spindl_tile *const t = c->t;
+    const uint32_t sum = t->kernel_rows * t->kernel_columns * t->inputs;
+    const int32_t shift = c->sweep->shift, half = half_of(shift);
+    c->context->tiles_redone++;
+    for (uint32_t o = group * t->outputs; o < (group + 1) * t->outputs; o++) {
+        for (uint32_t e = 0; e < q->count; e++) {
+            const uint32_t at = o * sum + q->first + e;
+            int64_t exact = 0;
+            for (uint32_t i = image; i < image + images; i++) {
+                exact += spindl_sum_w(t, i, o, q->row[e], q->column[e], q->channel[e]);
+            }
+            if (c->rounded) {
+                const int32_t wrapped = (int32_t)((uint32_t)exact + (uint32_t)half) >> shift;
+                const int32_t limit = c->finish.rounding.limit;
+                SPINDL_POINTER(int32_t, t->w)[at] += spindl_finish_sum(&c->finish, exact, 0) -
+                                                     spindl_most(-limit, spindl_least(limit, wrapped));
+            } else {
+                SPINDL_POINTER(spindl_wide, t->w)[at] += exact - (int32_t)exact;
+            }
+        }
+    }
+    if (c->rounded) set_threshold(c->sweep);
+}
+
+/* The weights of one group of channels, over some images. */
+static void weights_of(call *c, uint32_t group, uint32_t image, uint32_t images) {
+    const spindl_tile *const t = c->t;
+    spindl_sweep *const s = c->sweep;
+    const uint32_t pixels = images * t->y_rows * t->y_columns, sum = t->kernel_rows * t->kernel_columns * t->inputs;
+    const uint32_t result_bytes = c->rounded ? 4 : 8;
+    mantissas y = SPINDL_POINTER(const int16_t, t->y) + image * t->y_rows * t->y_columns * t->y_pitch + group * t->outputs;
+    mantissas x = SPINDL_POINTER(const int16_t, t->x) + image * t->x_rows * t->x_columns * t->x_pitch + group * t->inputs;
+    s->pitch = 2 * (int32_t)t->y_pitch;
+    if (scratch_copies_columns(t, SPINDL_RESULT_W)) {
+        int16_t *to = (int16_t *)(void *)c->columns;
+        for (uint32_t i = 0; i < pixels; i++, y += t->y_pitch) {
+            for (uint32_t o = 0; o < t->outputs; o++) *to++ = y[o];
+            if (t->outputs & 1) *to++ = 0;
+        }
+        y = (mantissas)(void *)c->columns;
+        s->pitch = 2 * (int32_t)scratch_even(t->outputs);
+    }
+    const bool by_words = !(t->inputs & 3) && !(t->x & 2) && !(t->x_pitch & 1);
+    uint32_t *const panel = (uint32_t *)s - 3 - 2 * pixels;
+    s->panel = panel;
+    panel[0] = entry_of(spindl_sweep_tn, pixels, SWEEP_SINGLES, SWEEP_SINGLE_BYTES);
+    panel[1 + 2 * pixels] = SPINDL_SENTINEL;
+    c->alone_pitch = s->pitch;
+    for (uint32_t first = 0; first < sum; first += 4) {
+        const quad q = quad_at(t, first);
+        if (by_words) gather_tap(t, panel + 1, x + q.channel[0], images, q.row[0], q.column[0]);
+        else gather_values(t, (int16_t *)(void *)(panel + 1), x, images, &q);
+        const spindl_rounding before = c->finish.rounding;
+        uint8_t *out = SPINDL_POINTER(uint8_t, t->w) + result_bytes * (group * t->outputs * sum + first);
+        if (sweep_columns(c, y, out, t->outputs, 0x11 * ((1u << q.count) - 1), q.count < 4)) continue;
+        c->finish.rounding = before;
+        redo_weights(c, &q, group, image, images);
+    }
+}
+
+int spindl_convolution_weight_gradient(const spindl_convolution_weight_gradient_arguments *arguments,
+                                       spindl_context *context) {
+    const spindl_tile *const t = (const spindl_tile *)arguments;
+    if (scratch_is_tiny(t)) return spindl_convolution_weight_gradient_ref(arguments, context);
+    call c;
+    const int error = begin(&c, t, SPINDL_RESULT_W, context);
+    if (error) return error;
+    if (!simple(&c)) return spindl_convolution_weight_gradient_ref(arguments, context);
+    const uint32_t sum = t->kernel_rows * t->kernel_columns * t->inputs, result_bytes = c.rounded ? 4 : 8;
+    if (!(t->flags & SPINDL_FLAG_ADD)) {
+        zeros(SPINDL_POINTER(uint32_t, t->w), t->groups * t->outputs * sum * (result_bytes / 4));
+    }
+    spindl_sweep *const s = c.sweep;
+    const int32_t half_row = 2 * (int32_t)result_bytes;
+    s->next_row[0] = s->next_row[2] = half_row;
+    s->next_row[1] = (int32_t)(sum * result_bytes) - half_row;
+    s->out_step = 2 * (int32_t)(sum * result_bytes);
+    s->b_step = 4;
+    c.alone = 0x0f;
+    for (uint32_t group = 0; group < t->groups; group++) {
+        if (!c.rounded) {
+            weights_of(&c, group, 0, t->images);
+            continue;
+        }
+        for (uint32_t image = 0; image < t->images; image++) weights_of(&c, group, image, 1);
+    }
+    return finished(&c);
+}

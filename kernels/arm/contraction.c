@@ -70,7 +70,7 @@ void spindl_sweep_slow(spindl_sweep *s) {
 }
 
 /* Checks the arguments and divides the scratch region. */
-static int begin(call *c, const spindl_tile *t, spindl_direction direction, spindl_context *context) {
+static int begin(call *c, const spindl_tile *t, spindl_side direction, spindl_context *context) {
     const bool sums = t->flags & SPINDL_FLAG_SUMS;
     c->t = t;
     c->context = context;
@@ -192,7 +192,7 @@ typedef struct {
 
 /* Sums over channels of an image tensor, for the pixels of another. */
 typedef struct {
-    spindl_direction direction;
+    spindl_side direction;
     image_tensor from, result;
     const uint8_t *b; /* columns of tap 0 */
     uint32_t channels, columns, group;

@@ -100,7 +100,7 @@ bool spindl_finish_begin(spindl_finish *finish, spindl_context *context, uint32_
            spindl_rounding_begin(&finish->rounding, context, site, bits, relu ? SPINDL_RELU : 0, exponent);
 }
 
-bool spindl_tile_begin(spindl_finish *finish, const spindl_tile *t, spindl_direction direction,
+bool spindl_tile_begin(spindl_finish *finish, const spindl_tile *t, spindl_side direction,
                        spindl_context *context) {
     const bool sums = t->flags & SPINDL_FLAG_SUMS, whole = sums || direction == SPINDL_RESULT_W;
     const bool forward = direction == SPINDL_RESULT_Y;
@@ -118,7 +118,7 @@ bool spindl_tile_begin(spindl_finish *finish, const spindl_tile *t, spindl_direc
 }
 
 /* Results of a tile [images][rows][columns][pitch], of which `channels` of each pixel are computed. */
-static int by_pixels(const spindl_tile *t, spindl_direction direction, spindl_context *context) {
+static int by_pixels(const spindl_tile *t, spindl_side direction, spindl_context *context) {
     spindl_finish finish;
     if (!spindl_tile_begin(&finish, t, direction, context)) return SPINDL_ERROR_ARGUMENT;
     const bool forward = direction == SPINDL_RESULT_Y, sums = t->flags & SPINDL_FLAG_SUMS;

@@ -5,12 +5,25 @@
 #include "rounding.h"
 #include "spindl_kernels.h"
 
+#define SPINDL_NO_SITE 0xffffffffu
+static inline bool spindl_known(const spindl_context *context, uint32_t value) {
+    return value < context->exponent_count;
+}
+static inline bool spindl_rounding_begin(spindl_rounding *rounding, spindl_context *context, uint32_t site, uint32_t bits,
+                                         uint32_t activation, int32_t exponent) {
+    const uint32_t words[3] = {site, bits, activation};
+    return spindl_begin(rounding, context, words, exponent);
+}
+static inline void spindl_rounding_end(const spindl_rounding *rounding) {
+    (void)spindl_end(rounding);
+}
+
 enum { SPINDL_FLAG_RELU = 1, SPINDL_FLAG_SUMS = 2, SPINDL_FLAG_ADD = 4 };
 
 /* The arguments of each of the three directions: the same words, which no kernel writes. */
 typedef spindl_convolution_arguments spindl_tile;
 
-typedef enum { SPINDL_RESULT_X, SPINDL_RESULT_W, SPINDL_RESULT_Y } spindl_direction;
+typedef enum { SPINDL_RESULT_X, SPINDL_RESULT_W, SPINDL_RESULT_Y } spindl_side;
 
 /* What is known of the rounding of a tile's sums. */
 typedef struct {
@@ -21,7 +34,7 @@ typedef struct {
 } spindl_finish;
 
 /* False if a size, address, exponent or flag is not legal. Without SUMS it begins the rounding. */
-bool spindl_tile_begin(spindl_finish *finish, const spindl_tile *tile, spindl_direction direction,
+bool spindl_tile_begin(spindl_finish *finish, const spindl_tile *tile, spindl_side direction,
                        spindl_context *context);
 bool spindl_finish_begin(spindl_finish *finish, spindl_context *context, uint32_t first_exponent,
                          uint32_t second_exponent, uint32_t bias, uint32_t bias_exponent, uint32_t site, uint32_t bits,

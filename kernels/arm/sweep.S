@@ -77,6 +77,7 @@
 
 .macro loop name, step, count
     .section .text.sweep_\name, "ax"
+    .p2align 2
     .global spindl_sweep_\name
 spindl_sweep_\name:
     .rept \count
@@ -140,6 +141,7 @@ spindl_sweep_\name:
 .endm
 
     .section .text.sweep_ends, "ax"
+    .p2align 2
     .global spindl_end_relu
 spindl_end_relu:
     end_round 1
@@ -268,6 +270,7 @@ done:
 .endm
 
     .section .text.gather_rows, "ax"
+    .p2align 2
     .global spindl_gather_rows
     .type spindl_gather_rows, %function
 spindl_gather_rows:
@@ -296,6 +299,7 @@ spindl_gather_rows:
 .endm
 
     .section .text.gather_pairs, "ax"
+    .p2align 2
     .global spindl_gather_pairs
     .type spindl_gather_pairs, %function
 spindl_gather_pairs:

@@ -14,11 +14,6 @@ _Static_assert(sizeof(spindl_sweep) <= SCRATCH_SWEEP_BYTES, "scratch.h keeps roo
 typedef const int16_t *mantissas;
 typedef const uint32_t *words;
 
-/* One tap, from the first one: rows and columns of the tensor that is gathered, its bytes, and bytes of the columns. */
-typedef struct {
-    int32_t row, column, from, b;
-} tap;
-
 /* One call of a kernel. */
 typedef struct {
     const spindl_tile *t;
@@ -26,9 +21,9 @@ typedef struct {
     spindl_finish finish;
     spindl_sweep *sweep; /* this and the next ones lie in the scratch region */
     uint8_t *columns;
-    tap *taps;
+    spindl_tap *taps;
     int32_t *start;
-    int16_t *zeros;
+    spindl_bounds bounds;
     bool rounded;
     bool exact;          /* by the definition only: int32 sums would not do, or not be faster */
     const char *end;     /* code that finishes blocks */
@@ -68,12 +63,6 @@ void spindl_sweep_slow(spindl_sweep *s) {
     if (s->kind != SWEEP_ADD64) set_threshold(s);
 }
 
-/* Words that are 0; returns what is behind them. */
-static uint32_t *zeros(uint32_t *to, uint32_t count) {
-    while (count--) *to++ = 0;
-    return to;
-}
-
 /* Checks the arguments and divides the scratch region. */
 APART static int begin(call *c, const spindl_tile *t, spindl_direction direction, spindl_context *context) {
     const bool sums = t->flags & SPINDL_FLAG_SUMS;
@@ -84,10 +73,10 @@ APART static int begin(call *c, const spindl_tile *t, spindl_direction direction
     if (t->scratch_bytes < parts.total) return SPINDL_ERROR_SCRATCH;
     uint8_t *at = SPINDL_POINTER(uint8_t, t->scratch);
     c->columns = at;
-    c->taps = (tap *)(at += parts.columns);
+    c->taps = (spindl_tap *)(at += parts.columns);
     c->start = (int32_t *)(at += parts.taps);
-    c->zeros = (int16_t *)(at += parts.start);
-    zeros((uint32_t *)(void *)at, parts.zeros / 4);
+    c->bounds.zeros = (int16_t *)(at += parts.start);
+    spindl_zeros((uint32_t *)(void *)at, parts.zeros / 4);
     spindl_sweep *const s = c->sweep = (spindl_sweep *)(at + parts.zeros + parts.panel);
     const int32_t shift = sums ? 0 : c->finish.rounding.shift;
     s->rounding = &c->finish.rounding;
@@ -161,20 +150,6 @@ static void forget(call *c, before old) {
     c->context->tiles_redone++;
 }
 
-/* Puts `count` places of the sum, from place `k` on, into a panel of pairs; count and k are even where whole words can be
- * moved. */
-static void gather(uint32_t *panel, uint32_t k, uint32_t count, const mantissas sources[4], bool by_words) {
-    if (by_words) {
-        spindl_gather_rows(panel + 2 * k, count / 2, (const words *)sources);
-        return;
-    }
-    for (uint32_t row = 0; row < 4; row++) {
-        int16_t *to = (int16_t *)panel + 2 * row;
-        mantissas from = sources[row];
-        for (uint32_t i = k; i < k + count; i++) to[(i >> 1) * 8 + (i & 1)] = *from++;
-    }
-}
-
 /* Ends panels whose last place has no partner. */
 static void pad(uint32_t *panel, uint32_t k) {
     for (uint32_t row = 0; row < 4; row++) ((int16_t *)panel)[(k >> 1) * 8 + 2 * row + 1] = 0;
@@ -194,13 +169,6 @@ typedef struct {
     int32_t from_first[2], from_step[2];
 } area;
 
-/* A pixel of the result. */
-typedef struct {
-    int32_t row, column; /* where tap 0 meets the other tensor */
-    const uint8_t *from; /* address of that place, if it exists */
-    uint8_t *out;
-} pixel;
-
 /* Sums over channels of an image tensor, for the pixels of another. */
 typedef struct {
     int64_t (*sum)(const spindl_tile *, uint32_t, uint32_t, uint32_t, uint32_t); /* one of them by its definition */
@@ -214,22 +182,27 @@ typedef struct {
     int32_t span[2]; /* rows and columns from the first tap to the last, if these are not negative */
 } contraction;
 
-/* Address of each pixel's place for a tap, or of zeros; how many are inside. */
-static uint32_t place(const call *c, const contraction *n, const tap *at, const pixel pixels[4], mantissas sources[4]) {
+/* Puts `count` places of the sum, from place k on, of one tap of 4 pixels into a panel of pairs; k and count are even where
+ * whole words can be moved. Returns how many pixels have the tap inside the other tensor. */
+APART static uint32_t gather(const call *c, const contraction *n, uint32_t *panel, uint32_t k, uint32_t count,
+                             const spindl_pixel pixels[4], const spindl_tap *at) {
+    if (n->by_words) return spindl_gather_rows(panel + 2 * k, count / 2, pixels, at, &c->bounds);
     uint32_t inside = 0;
-    for (uint32_t i = 0; i < 4; i++) {
-        const bool is = (uint32_t)(pixels[i].row + at->row) < n->from.rows &&
-                        (uint32_t)(pixels[i].column + at->column) < n->from.columns;
-        sources[i] = is ? (mantissas)(const void *)(pixels[i].from + at->from) : c->zeros;
+    for (uint32_t row = 0; row < 4; row++, pixels++) {
+        int16_t *to = (int16_t *)panel + 2 * row;
+        const bool is = (uint32_t)(pixels->row + at->row) < c->bounds.rows &&
+                        (uint32_t)(pixels->column + at->column) < c->bounds.columns;
+        mantissas from = is ? (mantissas)(const void *)(pixels->from + at->from) : c->bounds.zeros;
+        for (uint32_t i = k; i < k + count; i++) to[(i >> 1) * 8 + (i & 1)] = *from++;
         inside += is;
     }
     return inside;
 }
 
-static bool all_inside(const contraction *n, const pixel pixels[4]) {
+static bool all_inside(const call *c, const contraction *n, const spindl_pixel pixels[4]) {
     for (uint32_t i = 0; i < 4; i++) {
-        if (pixels[i].row < 0 || pixels[i].row + n->span[0] >= (int32_t)n->from.rows || pixels[i].column < 0 ||
-            pixels[i].column + n->span[1] >= (int32_t)n->from.columns) {
+        if (pixels[i].row < 0 || pixels[i].row + n->span[0] >= (int32_t)c->bounds.rows || pixels[i].column < 0 ||
+            pixels[i].column + n->span[1] >= (int32_t)c->bounds.columns) {
             return false;
         }
     }
@@ -237,34 +210,29 @@ static bool all_inside(const contraction *n, const pixel pixels[4]) {
 }
 
 /* One run of all taps. */
-static void fill_joined(call *c, const contraction *n, const pixel pixels[4]) {
+static void fill_joined(call *c, const contraction *n, const spindl_pixel pixels[4]) {
     const uint32_t sum = n->taps * n->channels, even = scratch_even(sum);
     uint32_t *const panel = (uint32_t *)c->sweep - 3 - 2 * even;
     c->sweep->panel = panel;
     panel[0] = entry_of(spindl_sweep_nt, even / 2, SWEEP_PAIRS, SWEEP_PAIR_BYTES);
-    const uint32_t step = n->in_row > 1 && all_inside(n, pixels) ? n->in_row : 1;
-    mantissas sources[4];
-    for (uint32_t i = 0, k = 0; i < n->taps; i += step, k += step * n->channels) {
-        place(c, n, &c->taps[i], pixels, sources);
-        gather(panel + 1, k, step * n->channels, sources, n->by_words);
-    }
+    const uint32_t step = n->in_row > 1 && all_inside(c, n, pixels) ? n->in_row : 1;
+    const uint32_t count = step * n->channels;
+    for (uint32_t i = 0, k = 0; i < n->taps; i += step, k += count) gather(c, n, panel + 1, k, count, pixels, &c->taps[i]);
     if (sum & 1) pad(panel + 1, sum - 1);
     panel[1 + 2 * even] = SPINDL_SENTINEL;
     c->sweep->b = n->b;
 }
 
 /* One run for each tap that meets anything; false if there is none. */
-static bool fill_runs(call *c, const contraction *n, const pixel pixels[4]) {
+static bool fill_runs(call *c, const contraction *n, const spindl_pixel pixels[4]) {
     const uint32_t even = scratch_even(n->channels), run = 2 * even + SCRATCH_RUN_WORDS;
     const uint32_t entry = entry_of(spindl_sweep_nn, even / 2, SWEEP_PAIRS, SWEEP_PAIR_BYTES);
     uint32_t *at = (uint32_t *)c->sweep - 3 - 2 * even; /* backwards from the last run */
     int32_t later = 0;
     bool any = false;
     for (uint32_t i = n->taps; i-- > 0;) {
-        mantissas sources[4];
-        if (!place(c, n, &c->taps[i], pixels, sources)) continue;
+        if (!gather(c, n, at + 1, 0, n->channels, pixels, &c->taps[i])) continue;
         at[0] = entry;
-        gather(at + 1, 0, n->channels, sources, n->by_words);
         if (n->channels & 1) pad(at + 1, n->channels - 1);
         at[1 + 2 * even] = SPINDL_SENTINEL;
         if (any) {
@@ -282,7 +250,7 @@ static bool fill_runs(call *c, const contraction *n, const pixel pixels[4]) {
 
 /* Results of some pixels by their definition. After a sweep whose sums did not fit, `swept` is true: wrapped sums have
  * been added where results are added. */
-APART static void define(call *c, const contraction *n, const pixel *pixels, uint32_t count, bool swept) {
+APART static void define(call *c, const contraction *n, const spindl_pixel *pixels, uint32_t count, bool swept) {
     for (; count; count--, pixels++) {
         const uint32_t index = (uint32_t)(pixels->out - n->result.base) / n->result.pitch;
         const uint32_t row = index / n->result.columns, x = index - row * n->result.columns;
@@ -299,7 +267,7 @@ APART static void define(call *c, const contraction *n, const pixel *pixels, uin
 
 /* The results of the last `count` of four pixels. The others are not there: they give what the first one gives, which is
  * written over it once more, or zeros where results are added. */
-static void four_pixels(call *c, const contraction *n, pixel pixels[4], uint32_t count) {
+static void four_pixels(call *c, const contraction *n, spindl_pixel pixels[4], uint32_t count) {
     const uint32_t missing = 4 - count;
     if (c->exact) {
         define(c, n, pixels + missing, count, false);
@@ -326,16 +294,18 @@ static void four_pixels(call *c, const contraction *n, pixel pixels[4], uint32_t
 }
 
 APART static void all_pixels(call *c, const contraction *n, const area *area) {
-    pixel pixels[4];
+    spindl_pixel pixels[4];
     uint32_t count = 0;
+    c->bounds.rows = n->from.rows;
+    c->bounds.columns = n->from.columns;
     const uint32_t from_step = (uint32_t)area->from_step[1] * n->from.pitch, out_step = area->step[1] * n->result.pitch;
     for (uint32_t image = 0; image < c->t->images; image++) {
         for (uint32_t u = 0; u < area->count[0]; u++) {
             const uint32_t y = area->first[0] + u * area->step[0];
             const int32_t row = area->from_first[0] + (int32_t)u * area->from_step[0];
             const uint32_t result_row = (image * n->result.rows + y) * n->result.columns;
-            const uint32_t from_row = (image * n->from.rows + (uint32_t)row) * n->from.columns;
-            pixel at = {row, area->from_first[1],
+            const uint32_t from_row = (image * c->bounds.rows + (uint32_t)row) * c->bounds.columns;
+            spindl_pixel at = {row, area->from_first[1],
                         n->from.base + (from_row + (uint32_t)area->from_first[1]) * n->from.pitch,
                         n->result.base + (result_row + area->first[1]) * n->result.pitch};
             for (uint32_t v = area->count[1]; v; v--) {
@@ -359,7 +329,7 @@ APART static void all_pixels(call *c, const contraction *n, const area *area) {
 APART static void clear(const call *c, uint32_t address, uint32_t pixels, uint32_t channels, uint32_t pitch) {
     if (c->rounded || c->t->flags & SPINDL_FLAG_ADD) return;
     uint32_t *to = SPINDL_POINTER(uint32_t, address);
-    for (; pixels; pixels--, to += 2 * pitch) zeros(to, 2 * channels);
+    for (; pixels; pixels--, to += 2 * pitch) spindl_zeros(to, 2 * channels);
 }
 
 /* Copies rows of values that shall begin at whole words. */
@@ -401,7 +371,7 @@ int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_con
                        .step = {1, 1},
                        .from_first = {t->top, t->left},
                        .from_step = {(int32_t)t->stride_rows, (int32_t)t->stride_columns}};
-    tap *at = c.taps;
+    spindl_tap *at = c.taps;
     for (uint32_t i = 0; i < t->kernel_rows; i++) {
         for (uint32_t j = 0; j < t->kernel_columns; j++, at++) {
             at->row = (int32_t)(i * t->dilation_rows);
@@ -481,7 +451,7 @@ int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_ar
         mantissas w = SPINDL_POINTER(const int16_t, t->w) + n.group * t->outputs * taps * t->inputs;
         if (!c.exact && copy) {
             w = copy_even(&c, w, t->outputs * taps, t->inputs, t->inputs);
-            if (t->outputs & 1) zeros((uint32_t *)(void *)c.columns + t->outputs * taps * inputs / 2, taps * inputs / 2);
+            if (t->outputs & 1) spindl_zeros((uint32_t *)(void *)c.columns + t->outputs * taps * inputs / 2, taps * inputs / 2);
         }
         n.b = (const uint8_t *)w;
         for (uint32_t a = 0; a < t->stride_rows; a++) {
@@ -494,7 +464,7 @@ int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_ar
                                    .step = {t->stride_rows, t->stride_columns},
                                    .from_first = {rows.origin, columns.origin},
                                    .from_step = {1, 1}};
-                tap *at = c.taps;
+                spindl_tap *at = c.taps;
                 for (uint32_t i = 0; i < rows.count; i++) {
                     for (uint32_t j = 0; j < columns.count; j++, at++) {
                         at->row = (int32_t)i * rows.step;
@@ -527,29 +497,44 @@ static void next_weight(const spindl_tile *t, weight *w) {
     w->row++;
 }
 
+/* Of `count` positions, `stride` apart, the first one at `first`: how many lie before 0, and how many not behind `size`. */
+static uint32_t before_start(uint32_t count, uint32_t stride, int32_t first) {
+    uint32_t low = 0;
+    for (; low < count && first < 0; low++) first += (int32_t)stride;
+    return low;
+}
+
+static uint32_t before_end(uint32_t count, uint32_t stride, int32_t first, uint32_t size) {
+    int32_t last = first + (int32_t)((count - 1) * stride);
+    for (; count && last >= (int32_t)size; count--) last -= (int32_t)stride;
+    return count;
+}
+
 /* x at four channels of one tap, for all positions of y in some images. */
 static void gather_tap(const spindl_tile *t, uint32_t *to, mantissas x, uint32_t images, const weight *w) {
     const int32_t top = (int32_t)(w->row * t->dilation_rows) + t->top;
     const int32_t left = (int32_t)(w->column * t->dilation_columns) + t->left;
-    const uint32_t stride = t->stride_columns, columns = t->y_columns, pitch = t->x_columns * t->x_pitch;
-    uint32_t low = 0, high = columns; /* positions whose tap meets x */
-    int32_t s = left;
-    for (; low < columns && s < 0; low++) s += (int32_t)stride;
-    int32_t last = left + (int32_t)((columns - 1) * stride);
-    for (; high > low && last >= (int32_t)t->x_columns; high--) last -= (int32_t)stride;
-    x += top * (int32_t)pitch + s * (int32_t)t->x_pitch + (int32_t)w->channel;
-    for (uint32_t image = 0; image < images; image++, x += t->x_rows * pitch) {
-        mantissas row = x;
-        uint32_t r = (uint32_t)top;
-        for (uint32_t p = t->y_rows; p; p--, r += t->stride_rows, row += t->stride_rows * pitch) {
-            if (r >= t->x_rows) {
-                to = zeros(to, 2 * columns);
-                continue;
-            }
-            to = zeros(to, 2 * low);
-            to = spindl_gather_pairs(to, high - low, row, 2 * (int32_t)(stride * t->x_pitch));
-            to = zeros(to, 2 * (columns - high));
-        }
+    const uint32_t above = before_start(t->y_rows, t->stride_rows, top);
+    const uint32_t below = before_end(t->y_rows, t->stride_rows, top, t->x_rows);
+    const uint32_t low = before_start(t->y_columns, t->stride_columns, left);
+    const uint32_t high = before_end(t->y_columns, t->stride_columns, left, t->x_columns);
+    if (above >= below || low >= high) { /* the tap meets nothing */
+        spindl_zeros(to, 2 * images * t->y_rows * t->y_columns);
+        return;
+    }
+    const int32_t pitch = 2 * (int32_t)t->x_pitch, row = (int32_t)t->x_columns;
+    const int32_t r = top + (int32_t)(above * t->stride_rows), s = left + (int32_t)(low * t->stride_columns);
+    spindl_pairs from = {below - above,
+                         low,
+                         high - low,
+                         t->y_columns - high,
+                         x + (r * row + s) * (int32_t)t->x_pitch + (int32_t)w->channel,
+                         pitch * (int32_t)t->stride_columns,
+                         pitch * row * (int32_t)t->stride_rows};
+    for (; images; images--, from.from += t->x_rows * t->x_columns * t->x_pitch) {
+        if (above) to = spindl_zeros(to, 2 * above * t->y_columns);
+        to = spindl_gather_pairs(to, &from);
+        if (below < t->y_rows) to = spindl_zeros(to, 2 * (t->y_rows - below) * t->y_columns);
     }
 }
 
@@ -646,7 +631,7 @@ int spindl_convolution_weight_gradient(const spindl_convolution_weight_gradient_
     if (error) return error;
     const uint32_t sum = t->kernel_rows * t->kernel_columns * t->inputs, result_bytes = c.rounded ? 4 : 8;
     if (!(t->flags & SPINDL_FLAG_ADD)) {
-        zeros(SPINDL_POINTER(uint32_t, t->w), t->groups * t->outputs * sum * (result_bytes / 4));
+        spindl_zeros(SPINDL_POINTER(uint32_t, t->w), t->groups * t->outputs * sum * (result_bytes / 4));
     }
     spindl_sweep *const s = c.sweep;
     const int32_t half_row = 2 * (int32_t)result_bytes;

@@ -25,7 +25,7 @@ static inline bool scratch_aligned(uint32_t address, uint32_t pitch, uint32_t gr
     return !(address & 2) && !(pitch & 1) && (groups == 1 || !(channels & 1));
 }
 
-/* Groups so small that the definition itself is as fast. */
+/* Groups so small that the definition itself is as fast: sums are made one by one. */
 static inline bool scratch_is_tiny(const spindl_tile *t) {
     return t->groups > 1 && t->inputs * t->outputs < 8;
 }
@@ -42,8 +42,9 @@ static inline spindl_scratch_parts scratch_parts(const spindl_tile *t, spindl_si
     const uint32_t outputs = scratch_even(t->outputs), sum = scratch_even(taps * t->inputs);
     const bool copy = scratch_copies_columns(t, direction);
     spindl_scratch_parts parts = {0, 16 * taps, 8, 0, 0, 0};
-    if (scratch_is_tiny(t)) return (spindl_scratch_parts){0};
-    if (direction == SPINDL_RESULT_Y) {
+    if (scratch_is_tiny(t)) {
+        parts.panel = 0;
+    } else if (direction == SPINDL_RESULT_Y) {
         parts.columns = copy ? 2 * t->outputs * sum : 0;
         parts.start = 4 * outputs;
         parts.zeros = 2 * inputs;

@@ -77,6 +77,7 @@
 
 .macro loop name, step, count
     .section .text.sweep_\name, "ax"
+    .p2align 2
     .global spindl_sweep_\name
 spindl_sweep_\name:
     .rept \count
@@ -140,6 +141,7 @@ spindl_sweep_\name:
 .endm
 
     .section .text.sweep_ends, "ax"
+    .p2align 2
     .global spindl_end_relu
 spindl_end_relu:
     end_round 1
@@ -257,62 +259,3 @@ done:
     eor r0, r0, #1
     add sp, sp, #4
     pop {r4-r11, pc}
-
-@ uint32_t *spindl_gather_rows(uint32_t *to, uint32_t words, const uint32_t *const sources[4])
-.macro gather
-    ldr r4, [r2], #4
-    ldr r5, [r3], #4
-    ldr r6, [r8], #4
-    ldr r7, [r9], #4
-    stmia r0!, {r4-r7}
-.endm
-
-    .section .text.gather_rows, "ax"
-    .global spindl_gather_rows
-    .type spindl_gather_rows, %function
-spindl_gather_rows:
-    push {r4-r9, lr}
-    ldr r8, [r2, #8]
-    ldr r9, [r2, #12]
-    ldmia r2, {r2, r3}
-    subs r1, r1, #8
-    bmi 2f
-1:  .rept 8
-    gather
-    .endr
-    subs r1, r1, #8
-    bpl 1b
-2:  adds r1, r1, #8
-    beq 4f
-3:  gather
-    subs r1, r1, #1
-    bne 3b
-4:  pop {r4-r9, pc}
-
-@ uint32_t *spindl_gather_pairs(uint32_t *to, uint32_t count, const void *from, int32_t pitch)
-.macro pair low, high
-    ldr \high, [r2, #4]
-    ldr \low, [r2], r3
-.endm
-
-    .section .text.gather_pairs, "ax"
-    .global spindl_gather_pairs
-    .type spindl_gather_pairs, %function
-spindl_gather_pairs:
-    push {r4-r10, lr}
-    subs r1, r1, #4
-    bmi 2f
-1:  pair r4, r5
-    pair r6, r7
-    pair r8, r9
-    pair r10, r12
-    stmia r0!, {r4-r10, r12}
-    subs r1, r1, #4
-    bpl 1b
-2:  adds r1, r1, #4
-    beq 4f
-3:  pair r4, r5
-    subs r1, r1, #1
-    stmia r0!, {r4, r5}
-    bne 3b
-4:  pop {r4-r10, pc}

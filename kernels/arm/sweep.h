@@ -74,10 +74,39 @@ extern const char spindl_sweep_nt[], spindl_sweep_nn[], spindl_sweep_tn[]; /* on
 extern const char spindl_next_run[], spindl_end_round[], spindl_end_relu[], spindl_end_add32[], spindl_end_add64[];
 extern const char spindl_end_slow[];
 
-/* Interleaves `words` words of each of 4 sources; returns what is behind the last. */
-uint32_t *spindl_gather_rows(uint32_t *to, uint32_t words, const uint32_t *const sources[4]);
+/* One tap, from the first one: rows and columns of the tensor that is gathered, its bytes, and bytes of the columns. */
+typedef struct {
+    int32_t row, column, from, b;
+} spindl_tap;
 
-/* Copies 2 words from each of `count` places, `pitch` bytes apart; returns what is behind the last. */
-uint32_t *spindl_gather_pairs(uint32_t *to, uint32_t count, const void *from, int32_t pitch);
+/* A pixel of the result. */
+typedef struct {
+    int32_t row, column; /* where tap 0 meets the other tensor */
+    const uint8_t *from; /* address of that place, if it exists */
+    uint8_t *out;
+} spindl_pixel;
+
+/* Size of the tensor that is gathered, and what is read where it ends. */
+typedef struct {
+    uint32_t rows, columns;
+    const int16_t *zeros;
+} spindl_bounds;
+
+/* Interleaves `words` words of the places where a tap of 4 pixels lies; returns how many are inside the tensor. */
+uint32_t spindl_gather_rows(uint32_t *to, uint32_t words, const spindl_pixel pixels[4], const spindl_tap *tap,
+                            const spindl_bounds *bounds);
+
+/* Rows of places, `pitch` bytes apart, each with zeros before (low) and behind (high). */
+typedef struct {
+    uint32_t rows, low, count, high;
+    const int16_t *from;
+    int32_t pitch, row_pitch;
+} spindl_pairs;
+
+/* Copies 2 words of each place; at least one row. Returns what is behind the last. */
+uint32_t *spindl_gather_pairs(uint32_t *to, const spindl_pairs *from);
+
+/* Writes words that are 0; returns what is behind them. */
+uint32_t *spindl_zeros(uint32_t *to, uint32_t words);
 #endif
 #endif

@@ -1,4 +1,4 @@
-/* options: -Os */
+/* options: -Os --target=thumb-freestanding-eabi */
 /* Contractions by their definition: one exact int64 sum after the other. */
 #include "contraction.h"
 

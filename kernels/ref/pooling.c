@@ -32,7 +32,8 @@ static bool pool(const geometry *a, const int16_t *x, int16_t *y, int32_t *sums,
         if (!rows.cells || top + (rows.cells - 1) * a->dilation_height >= a->rows || top >= a->rows) return false;
         for (uint32_t q = 0; q < a->output_width; q++, y += channels) {
             const span columns = seen(q, &a->width, &a->kernel_width);
-            const uint32_t width = columns.cells, back = down - width * across;
+            const uint32_t width = columns.cells;
+            const int32_t back = (int32_t)(down - width * across); /* may be negative */
             if (!width) return false;
             const int16_t *corner = x + top * pitch + columns.first * channels;
             for (uint32_t c = 0; c < channels; c++) {

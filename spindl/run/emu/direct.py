@@ -31,7 +31,7 @@ from spindl.program.core import (
     core_error,
 )
 from spindl.program.image import DATA_START, Image
-from spindl.program.schedule import HEADER, Schedule, encode
+from spindl.program.schedule import HEADER, STEP, Schedule, encode
 from spindl.run.interface import RunError
 
 SDRAM, CONTROL, SDRAM_END = 0x60000000, 0x66000000, 0x68000000
@@ -110,6 +110,7 @@ def walk(
     regions: Sequence[tuple[int, int, bool]] = ((SDRAM, CONTROL, True),),
     limit: float = 20.0,
     time_out: int = 1000,
+    step_counters: bool = True,
     machine: Machine | None = None,
 ) -> Result:
     """Walks schedules on the cores of chip (0, 0); see `walk_chips`."""
@@ -120,6 +121,7 @@ def walk(
         regions=regions,
         limit=limit,
         time_out=time_out,
+        step_counters=step_counters,
         machine=machine,
     )
 
@@ -132,6 +134,7 @@ def walk_chips(
     regions: Sequence[tuple[int, int, bool]] = ((SDRAM, CONTROL, True),),
     limit: float = 20.0,
     time_out: int = 1000,
+    step_counters: bool = True,
     machine: Machine | None = None,
     topology: str = "spin3",
 ) -> Result:
@@ -145,6 +148,7 @@ def walk_chips(
         regions: (first address, address behind, writable): what the cores' DMA may touch.
         limit: simulated seconds after which the result says "not finished".
         time_out: milliseconds that a core may wait for DMA or others.
+        step_counters: count cycles per step; takes each core about 85 cycles a step.
         machine: one to use, not connected and without SC&MP; otherwise a new one is made from `topology`.
         topology: "spin3", "WxH-mesh", ...
 
@@ -168,7 +172,7 @@ def walk_chips(
         for index, table in enumerate(tables):
             data = table if isinstance(table, bytes) else encode(table)
             steps = HEADER.unpack(data)["steps"] if len(data) >= HEADER.layout.size else 0
-            steps = min(steps, len(data) // 24)
+            steps = min(steps, len(data) // STEP.layout.size) if step_counters else 0
             values = dict.fromkeys((each.name for each in CORE.fields), 0)
             values |= {
                 "magic": MAGIC,
@@ -185,7 +189,7 @@ def walk_chips(
                 "region_count": len(region_bytes) // REGION.layout.size,
                 "schedule": layout.put(data),
                 "schedule_bytes": len(data),
-                "step_counters": layout.put(bytes(steps * STEP_COUNTERS.layout.size)),
+                "step_counters": layout.put(bytes(steps * STEP_COUNTERS.layout.size)) if steps else 0,
                 "time_out": time_out,
                 "text": layout.put(bytes(TEXT_BYTES)),
                 "text_bytes": TEXT_BYTES,

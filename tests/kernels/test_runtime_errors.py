@@ -1,4 +1,4 @@
-"""What a core does with a schedule that is damaged, foreign or impossible: a named error with the step, nothing else."""
+"""What a core does with a schedule that is damaged, foreign or impossible: a named error with the step, no more."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def test_a_refused_core_stops_the_others_by_name(image: Image) -> None:
     meets = table(image, *(replace(step, barrier_before=True) for step in STEPS), cores=2)
     foreign = changed(meets, HEADER, 0, "image", 77)
     done = outcome(image, meets, foreign)
-    first, second = (core.error for core in done.cores[0, 0])
+    _, second = (core.error for core in done.cores[0, 0])
     assert second is not None
     assert second.name == "IMAGE"
     with pytest.raises(RunError, match=r"IMAGE|BARRIER_TIME_OUT"):

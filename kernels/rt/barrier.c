@@ -59,6 +59,15 @@ static uint32_t missing_chips(uint32_t half) {
     return wanted & ~chips.here[half] & (half ? 0xffffffffu : ~1u);
 }
 
+static int all_chips_here(uint32_t unused) {
+    (void)unused;
+    return !(missing_chips(0) | missing_chips(1));
+}
+
+static int chips_released(uint32_t number) {
+    return (int32_t)(chips.released - number) >= 0;
+}
+
 static void late_gathering(uint32_t waited) {
     if (waited > time_out) {
         const uint32_t low = missing_chips(0);
@@ -74,13 +83,13 @@ static void late_waiting(uint32_t waited) {
 
 static void meet_chips(void) {
     if (place.chip == 0) {
-        SLEEP_UNTIL(!(missing_chips(0) | missing_chips(1)), counters.barrier, late_gathering);
+        counters.barrier += sleep_until(all_chips_here, 0, late_gathering);
         const uint32_t number = chips.number++; /* before the bits go: a repeated arrival must not set one again */
         chips.here[0] = chips.here[1] = 0;
         send_packet(SPINDL_KEY_RELEASE, number);
     } else {
         send_packet(SPINDL_KEY_ARRIVE | place.chip, chips.number);
-        SLEEP_UNTIL((int32_t)(chips.released - chips.number) >= 0, counters.barrier, late_waiting);
+        counters.barrier += sleep_until(chips_released, chips.number, late_waiting);
         chips.number++;
     }
 }
@@ -89,6 +98,15 @@ static uint32_t goal; /* what the members' flags shall become */
 
 static uint32_t missing(void) {
     return (SYSTEM_SET_FLAGS ^ goal) & place.members;
+}
+
+static int all_here(uint32_t unused) {
+    (void)unused;
+    return !missing();
+}
+
+static int word_changed(uint32_t before) {
+    return *place.meeting != before;
 }
 
 static void late(uint32_t waited) {
@@ -103,15 +121,15 @@ void meet(int all_chips) {
     else SYSTEM_CLEAR_FLAGS = own_flag;
     if (!all_chips) {
         if (missing()) {
-            SLEEP_UNTIL(*word != before, counters.barrier, late);
+            counters.barrier += sleep_until(word_changed, before, late);
             return;
         }
     } else if (place.index != 0) {
         if (!missing()) SYSTEM_RAISE = SYSTEM_PASSWORD | 1u << place.leader;
-        SLEEP_UNTIL(*word != before, counters.barrier, late);
+        counters.barrier += sleep_until(word_changed, before, late);
         return;
     } else {
-        SLEEP_UNTIL(!missing(), counters.barrier, late);
+        counters.barrier += sleep_until(all_here, 0, late);
         if (place.chips > 1) meet_chips();
     }
     *word = before + 1;

@@ -1,40 +1,54 @@
 /* DMA: one queue of transfers, carried out in order, row by row. The engine has two places: one row runs, one waits. */
 #include "runtime.h"
 
-enum { QUEUE = 128 }; /* a power of two; a step has at most 41 transfers */
+enum { QUEUE = 16 }; /* a power of two; the walker has at most seven ranges under way */
+
+/* All in one place, so that the interrupt finds everything from one address. */
+static struct {
+    uint32_t rows, system, tcm, system_pitch, tcm_pitch, description; /* of the transfer under way */
+    uint32_t in_engine;                   /* rows given to the engine and not yet acknowledged */
+    uint32_t left;                        /* transfers behind the one under way, in its range */
+    const spindl_schedule_transfer *next; /* the first of them */
+    uint32_t taken, queued;               /* ranges; counted, never wrapped by hand */
+    struct {
+        const spindl_schedule_transfer *first;
+        uint32_t count;
+    } queue[QUEUE];
+} engine;
 
 volatile uint32_t rows_done;
 volatile uint32_t dma_failed;
 uint32_t rows_asked;
 
-static const spindl_schedule_transfer *volatile queue[QUEUE];
-static volatile uint32_t queued, taken; /* counted, never wrapped by hand */
-static uint32_t in_engine;              /* rows given to the engine and not yet acknowledged */
-static struct {
-    uint32_t rows, system, tcm, system_pitch, tcm_pitch, description;
-} current;
+/* Makes the next transfer the one under way. 0: there is none. */
+static __attribute__((noinline)) uint32_t next_transfer(void) {
+    if (engine.left == 0) {
+        if (engine.taken == engine.queued) return 0;
+        engine.next = engine.queue[engine.taken % QUEUE].first;
+        engine.left = engine.queue[engine.taken % QUEUE].count;
+        engine.taken++;
+    }
+    const spindl_schedule_transfer *t = engine.next++;
+    engine.left--;
+    engine.system = t->sdram;
+    engine.tcm = t->dtcm;
+    engine.system_pitch = t->sdram_pitch;
+    engine.tcm_pitch = t->dtcm_pitch;
+    engine.description = t->bytes | DMA_BURSTS | (t->direction ? DMA_TO_SYSTEM : 0);
+    return engine.rows = t->rows;
+}
 
 /* With IRQ masked: gives the engine what it has room for. */
 static inline void feed(void) {
-    while (in_engine < 2) {
-        if (current.rows == 0) {
-            if (taken == queued) return;
-            const spindl_schedule_transfer *next = queue[taken % QUEUE];
-            taken++;
-            current.rows = next->rows;
-            current.system = next->sdram;
-            current.tcm = next->dtcm;
-            current.system_pitch = next->sdram_pitch;
-            current.tcm_pitch = next->dtcm_pitch;
-            current.description = next->bytes | DMA_BURSTS | (next->direction ? DMA_TO_SYSTEM : 0);
-        }
-        DMA_SYSTEM = current.system;
-        DMA_TCM = current.tcm;
-        DMA_START = current.description;
-        current.system += current.system_pitch;
-        current.tcm += current.tcm_pitch;
-        current.rows--;
-        in_engine++;
+    while (engine.in_engine < 2) {
+        if (engine.rows == 0 && next_transfer() == 0) return;
+        DMA_SYSTEM = engine.system;
+        DMA_TCM = engine.tcm;
+        DMA_START = engine.description;
+        engine.system += engine.system_pitch;
+        engine.tcm += engine.tcm_pitch;
+        engine.rows--;
+        engine.in_engine++;
     }
 }
 
@@ -45,26 +59,34 @@ void dma_start(void) {
     DMA_GLOBAL = DMA_INTERRUPTS;
 }
 
-void dma_enqueue(const spindl_schedule_transfer *transfer) {
-    SLEEP_UNTIL(queued - taken < QUEUE, counters.dma, (void));
+uint32_t dma_enqueue(const spindl_schedule_transfer *first, uint32_t count) {
+    uint32_t rows = 0, bytes = 0;
+    if (count == 0) return 0;
+    for (const spindl_schedule_transfer *t = first, *end = first + count; t != end; t++) {
+        rows += t->rows;
+        bytes += t->rows * t->bytes;
+    }
+    rows_asked += rows;
+    if (engine.queued - engine.taken == QUEUE) dma_wait(rows_asked - rows);
     const uint32_t status = disable_interrupts();
-    queue[queued % QUEUE] = transfer;
-    queued++;
-    rows_asked += transfer->rows;
+    engine.queue[engine.queued % QUEUE].first = first;
+    engine.queue[engine.queued % QUEUE].count = count;
+    engine.queued++;
     feed();
     restore_interrupts(status);
+    return bytes;
 }
 
 void dma_interrupt(void) {
-    uint32_t status = DMA_STATUS;
+    const uint32_t status = DMA_STATUS;
+    uint32_t done = 1;
     DMA_CONTROL = DMA_CLEAR_DONE;
-    rows_done++;
-    in_engine--;
     if (status & DMA_DONE_TWICE_BIT) {
         DMA_CONTROL = DMA_CLEAR_DONE;
-        rows_done++;
-        in_engine--;
+        done = 2;
     }
+    rows_done += done;
+    engine.in_engine -= done;
     feed();
 }
 
@@ -73,11 +95,15 @@ void dma_error_interrupt(void) {
     VIC_DISABLE = 1u << SOURCE_DMA_ERROR;
 }
 
+static int ready(uint32_t rows) {
+    return (int32_t)(rows_done - rows) >= 0 || dma_failed;
+}
+
 static void late(uint32_t waited) {
     if (waited > time_out) stop(SPINDL_STOP_DMA_TIME_OUT, rows_asked, rows_done);
 }
 
 void dma_wait(uint32_t rows) {
-    SLEEP_UNTIL((int32_t)(rows_done - rows) >= 0 || dma_failed, counters.dma, late);
-    if (dma_failed) stop(SPINDL_STOP_DMA, dma_failed, current.system);
+    if (!ready(rows)) counters.dma += sleep_until(ready, rows, late);
+    if (dma_failed) stop(SPINDL_STOP_DMA, dma_failed, engine.system);
 }

@@ -60,27 +60,8 @@ extern uint32_t time_out; /* ticks that a wait may take */
 extern volatile uint32_t ticks;
 void tick_interrupt(void);
 
-/* Sleeps until `condition`; what it slept is added to a counter. Calls `late(limit passed)` about once per millisecond. */
-#define SLEEP_UNTIL(condition, counter, each_tick)                  \
-    do {                                                            \
-        if (condition) break;                                       \
-        const uint32_t began_ = cycle_count(), first_tick_ = ticks; \
-        uint32_t seen_ = first_tick_;                               \
-        for (;;) {                                                  \
-            const uint32_t status_ = disable_interrupts();          \
-            if (condition) {                                        \
-                restore_interrupts(status_);                        \
-                break;                                              \
-            }                                                       \
-            wait_for_interrupt();                                   \
-            restore_interrupts(status_);                            \
-            if (ticks != seen_) {                                   \
-                seen_ = ticks;                                      \
-                each_tick(seen_ - first_tick_);                     \
-            }                                                       \
-        }                                                           \
-        (counter) += cycle_count() - began_;                        \
-    } while (0)
+/* sleep.c: sleeps until ready(argument); returns the cycles. Calls late(milliseconds) about once in each of them. */
+uint32_t sleep_until(int (*ready)(uint32_t), uint32_t argument, void (*late)(uint32_t waited));
 
 /* dma.c: one queue of transfers, in order. */
 extern volatile uint32_t rows_done;
@@ -89,7 +70,7 @@ extern uint32_t rows_asked;
 void dma_start(void);
 void dma_interrupt(void);
 void dma_error_interrupt(void);
-void dma_enqueue(const spindl_schedule_transfer *transfer);
+uint32_t dma_enqueue(const spindl_schedule_transfer *first, uint32_t count); /* the bytes that it will move */
 void dma_wait(uint32_t rows); /* until rows_done has reached `rows` */
 
 /* barrier.c: cores of a chip meet by flags of the system controller, chips by packets. */

@@ -1,3 +1,4 @@
+/* options: -Os */
 /* Steps through the schedule table: loads, kernel, stores, barriers, in the order that spindl.program.schedule defines. */
 #include "runtime.h"
 
@@ -46,8 +47,7 @@ static void read_regions(void) {
 /* Asks for bytes of the table; they are there when rows_done has reached the result. */
 static uint32_t fetch(uint32_t slot, uint32_t sdram, uint32_t dtcm, uint32_t bytes) {
     fetches[slot] = (spindl_schedule_transfer){sdram, dtcm, bytes, 1, SPINDL_TRANSFER_TO_DTCM, 0, 0};
-    counters.read += bytes;
-    dma_enqueue(&fetches[slot]);
+    counters.read += dma_enqueue(&fetches[slot], 1);
     return rows_asked;
 }
 
@@ -84,7 +84,10 @@ static uint32_t table_crc(void) {
         const uint32_t *words = (const uint32_t *)(uintptr_t)room[piece];
         for (uint32_t i = 0; i < here / 4; i++) {
             crc ^= words[i];
-            for (int byte = 0; byte < 4; byte++) crc = crc >> 8 ^ table[crc & 255];
+            crc = crc >> 8 ^ table[crc & 255];
+            crc = crc >> 8 ^ table[crc & 255];
+            crc = crc >> 8 ^ table[crc & 255];
+            crc = crc >> 8 ^ table[crc & 255];
         }
     }
     return ~crc;
@@ -161,16 +164,11 @@ static open_step open_block(uint32_t number, uint32_t bytes) {
     return opened;
 }
 
-static void enqueue(const spindl_schedule_transfer *t, uint32_t count, uint64_t *bytes) {
-    for (; count; count--, t++) {
-        *bytes += t->bytes * t->rows;
-        dma_enqueue(t);
-    }
-}
+static uint32_t stored; /* what rows_done is when all stores are done */
 
 static void barrier(uint32_t flags) {
-    dma_wait(rows_asked);
-    meet((flags & SPINDL_STEP_MACHINE) != 0);
+    dma_wait(stored);
+    if (flags & SPINDL_STEP_MACHINE || header.cores > 1) meet((flags & SPINDL_STEP_MACHINE) != 0);
 }
 
 static void here(const open_step *at, uint32_t number) {
@@ -186,7 +184,9 @@ void walk(void) {
     stack_guard = SPINDL_CORE_MAGIC;
     read_regions();
     check_table();
+    stored = rows_asked;
     uint32_t number = 0, bytes = header.first, offset = 0, loaded = 0;
+    spindl_step_counters *of_step = (spindl_step_counters *)(uintptr_t)record->step_counters;
     int early = 0; /* the loads of this step are in the queue already */
     dma_wait(fetch_block(0, 0, bytes));
     open_step now = open_block(0, bytes);
@@ -195,7 +195,6 @@ void walk(void) {
     uint32_t fetched = bytes ? fetch_block(1, offset, bytes) : rows_asked;
     for (;;) {
         const uint32_t flags = now.step->flags;
-        spindl_step_counters *of_step = record->step_counters ? (spindl_step_counters *)(uintptr_t)record->step_counters + number : 0;
         const uint32_t kernel_before = (uint32_t)counters.kernel, dma_before = (uint32_t)counters.dma;
         const uint32_t barrier_before = (uint32_t)counters.barrier;
         int left_out = 0;
@@ -203,7 +202,7 @@ void walk(void) {
         if (!early) {
             if (flags & SPINDL_STEP_BARRIER_BEFORE) barrier(flags);
             left_out = flags & SPINDL_STEP_IF_SET && *(const uint32_t *)(uintptr_t)now.step->condition == 0;
-            if (!left_out) enqueue(now.loads, now.step->loads, &counters.read);
+            if (!left_out) counters.read += dma_enqueue(now.loads, now.step->loads);
             loaded = rows_asked;
         }
         open_step next = now;
@@ -213,7 +212,7 @@ void walk(void) {
             dma_wait(fetched);
             next = open_block(number + 1, bytes);
             early = !(next.step->flags & NOT_EARLY) && !(flags & SPINDL_STEP_BARRIER_AFTER);
-            if (early) enqueue(next.loads, next.step->loads, &counters.read);
+            if (early) counters.read += dma_enqueue(next.loads, next.step->loads);
             loaded_next = rows_asked;
             offset += bytes;
             bytes = next.step->next;
@@ -229,7 +228,10 @@ void walk(void) {
                 if (error) stop((uint32_t)error, 0, 0);
                 if (stack_guard != SPINDL_CORE_MAGIC) stop(SPINDL_STOP_STACK, 0, 0);
             }
-            enqueue(now.stores, now.step->stores, &counters.written);
+            if (now.step->stores) {
+                counters.written += dma_enqueue(now.stores, now.step->stores);
+                stored = rows_asked;
+            }
         }
         if (flags & SPINDL_STEP_BARRIER_AFTER) barrier(flags);
         if (flags & SPINDL_STEP_LAST) dma_wait(rows_asked);
@@ -238,10 +240,12 @@ void walk(void) {
         const uint32_t time = cycle_count();
         counters.cycles += time - clock;
         if (of_step) {
+            /* One store after the other: each waits for the SDRAM, so this is for those who ask for it. */
             of_step->kernel = (uint32_t)counters.kernel - kernel_before;
             of_step->dma = (uint32_t)counters.dma - dma_before;
             of_step->barrier = (uint32_t)counters.barrier - barrier_before;
             of_step->total = time - clock;
+            of_step++;
         }
         clock = time;
         if (flags & SPINDL_STEP_LAST) return;

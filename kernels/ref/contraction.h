@@ -9,6 +9,9 @@
 static inline bool spindl_known(const spindl_context *context, uint32_t value) {
     return value < context->exponent_count;
 }
+static inline int32_t spindl_bits32(uint32_t x) {
+    return x ? 32 - __builtin_clz(x) : 0;
+}
 static inline bool spindl_rounding_begin(spindl_rounding *rounding, spindl_context *context, uint32_t site, uint32_t bits,
                                          uint32_t activation, int32_t exponent) {
     const uint32_t words[3] = {site, bits, activation};

@@ -5,10 +5,12 @@ A 1x1 convolution of stride 1 is one image of one row, whose columns are all pix
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from spindl.plan.ask import scratch_bytes
 from spindl.plan.draft import Draft, Stored
 from spindl.plan.errors import TooLarge
 from spindl.plan.jobs import Job
@@ -124,8 +126,13 @@ def _halves(total: int) -> list[int]:
     return sorted(size for size in sizes if size <= total)
 
 
-def _scratch_bytes(g: Geometry) -> int:
-    return 1024
+def _with_scratch(kernel: str, calls: list[Call], regions: Regions) -> tuple[Call, ...]:
+    """The same calls with a scratch region that is large enough for each of them."""
+    needed = max(scratch_bytes(kernel, call.arguments) for call in calls if call.kernel == kernel)
+    words = {"scratch": regions.at("scratch", max(8, needed)), "scratch_bytes": max(8, needed)}
+    return tuple(
+        replace(call, arguments={**call.arguments, **words}) if call.kernel == kernel else call for call in calls
+    )
 
 
 def _choose(
@@ -139,6 +146,7 @@ def _choose(
     result_channels: int,
     slab_bytes: Any,
     macs: int,
+    scratch_of: Callable[[int], int],
 ) -> _Cut:
     """The cut with the least predicted time.
 
@@ -152,15 +160,15 @@ def _choose(
         result_channels: in memory, of one pixel of the result.
         slab_bytes: (rows, tile) -> bytes of operands and result of a slab of so many rows.
         macs: products of one channel and one row.
+        scratch_of: tile -> bytes of scratch.
     """
     best: tuple[float, _Cut] | None = None
-    scratch = _scratch_bytes(g)
     cores, least_needed = draft.limits.cores, 1 << 60
     for tile in _halves(channels):
         parts = -(-channels // tile)
         split = parts > 1
         row_bytes = 4 if split else 2 * width * result_channels
-        room = (draft.limits.tile - aligned(tile * weight_bytes) - scratch - ROOM) // 2
+        room = (draft.limits.tile - aligned(tile * weight_bytes) - scratch_of(tile) - ROOM) // 2
         for wanted in sorted({1, *(-(-cores * k // parts) for k in (1, 2, 3, 4))}):
             ranges, image_granule, row_granule = row_shares(g.images, height, row_bytes, wanted)
             least = height * image_granule if image_granule > 1 else row_granule
@@ -207,6 +215,14 @@ def convolution_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
         return aligned(x_rows * x_row) + aligned(rows * y_row * tile * per) + 16
 
     flat = g.y_rows == 1 and g.images == 1 and g.y_columns > 1
+    common = _words(draft, job, g)
+    if bias is not None:
+        common["bias_exponent"] = draft.exponent(bias)
+
+    def scratch_of(tile: int) -> int:
+        groups = {"groups": tile, "outputs": g.outputs} if g.groups > 1 else {"outputs": tile}
+        return scratch_bytes("convolution", {**common, "x_pitch": g.x_channels, "y_pitch": tile * per, **groups})
+
     if flat:  # pixels take the place of rows
         x_pixel, y_pixel = 2 * g.x_channels, 2
 
@@ -227,19 +243,16 @@ def convolution_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
         g.y_channels,
         slab_bytes,
         rows_g.y_columns * per * g.inputs * g.taps,
+        scratch_of,
     )
     stored = draft.keep(target)
-    common = _words(draft, job, g)
-    if bias is not None:
-        common["bias_exponent"] = draft.exponent(bias)
     tasks = []
     for o0, o1 in pieces(0, channels, cut.tile):
         for start, stop in cut.ranges:
             regions, calls, o = Regions(), [], (o1 - o0) * per
             load_w, at_w = regions.load("w", draft.place(w).buffer, o0 * w_bytes, (o1 - o0) * w_bytes)
             first = [load_w]
-            words = {**common, "w": at_w, "outputs": o, "scratch": regions.at("scratch", _scratch_bytes(g))}
-            words |= {"scratch_bytes": _scratch_bytes(g), "x_pitch": g.x_channels, "y_pitch": o}
+            words = {**common, "w": at_w, "outputs": o, "x_pitch": g.x_channels, "y_pitch": o}
             if g.groups > 1:
                 words |= {"groups": o1 - o0, "outputs": g.outputs}
             if bias is not None:
@@ -270,7 +283,8 @@ def convolution_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                 )
                 first = []
             work = int((stop - start) * rows_g.y_columns * o * (g.inputs * g.taps * CYCLES_PER_MAC + CYCLES_PER_RESULT))
-            tasks.append(Task(number, tuple(calls), regions.sizes, cost=work))
+            made = _with_scratch("convolution", calls, regions)
+            tasks.append(Task(number, made, regions.sizes, cost=work))
     return tasks
 
 
@@ -312,12 +326,17 @@ def input_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     rows_g = Geometry(
         g.images, height, width, height, width, g.groups, g.inputs, g.outputs, g.kernel, g.rows, g.columns
     )
+    common = _words(draft, job, g)
+
+    def scratch_of(tile: int) -> int:
+        groups = {"groups": tile} if grouped else {"inputs": tile}
+        return scratch_bytes(node.op, {**common, "x_pitch": tile * per, "y_pitch": g.y_channels, **groups})
+
     macs = width * per * g.outputs * g.taps // (g.rows["stride"] * g.columns["stride"])
     cut = _choose(
-        draft, node.name, channels, w_bytes, rows_g, height, width, g.x_channels, slab_bytes, max(1, macs)
+        draft, node.name, channels, w_bytes, rows_g, height, width, g.x_channels, slab_bytes, max(1, macs), scratch_of
     )
     stored = draft.keep(target)
-    common = _words(draft, job, g)
     w_row = 2 * g.inputs
     tasks = []
     for c0, c1 in pieces(0, channels, cut.tile):
@@ -330,8 +349,7 @@ def input_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                     "w", draft.place(w).buffer, 2 * c0, 2 * c, g.y_channels * g.taps, w_row
                 )
             first = [load_w]
-            words = {**common, "w": at_w, "scratch": regions.at("scratch", _scratch_bytes(g))}
-            words |= {"scratch_bytes": _scratch_bytes(g), "x_pitch": c, "y_pitch": g.y_channels}
+            words = {**common, "w": at_w, "x_pitch": c, "y_pitch": g.y_channels}
             words |= {"groups": c1 - c0} if grouped else {"inputs": c}
             for turn, slab in enumerate(slabs(start, stop, height, cut.most_rows, cut.image_granule, cut.row_granule)):
                 side = turn % 2
@@ -360,7 +378,8 @@ def input_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                 calls.append(Call(node.op, target, call, (*first, load_y), (save,)))
                 first = []
             work = int((stop - start) * (c1 - c0) * (macs * CYCLES_PER_MAC + width * per * CYCLES_PER_RESULT))
-            tasks.append(Task(number, tuple(calls), regions.sizes, cost=work))
+            made = _with_scratch(node.op, calls, regions)
+            tasks.append(Task(number, made, regions.sizes, cost=work))
     return tasks
 
 
@@ -388,17 +407,23 @@ def weight_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     channels = g.y_channels // per
     elements = per * g.taps * g.inputs  # of the smallest tile
     x_row, y_row = 2 * g.x_columns * g.x_channels, 2 * g.y_columns * g.y_channels
-    cut = _choose_weight_cut(draft, node.name, g, size, count, channels, elements, x_row, y_row)
-    stored = draft.keep(target, len(cut.ranges))
     common = _words(draft, job, g)
-    scratch = _scratch_bytes(g)
+
+    def scratch_of(tile: int, rows: int) -> int:
+        """For slabs of some rows of y; 0: each image by itself."""
+        words = {**common, "x_pitch": g.x_channels, "y_pitch": g.y_channels, "y_rows": min(rows, g.y_rows) or g.y_rows}
+        words |= {"groups": tile, "outputs": g.outputs} if grouped else {"outputs": tile}
+        words |= {"flags": FLAGS["SUMS"] if rows else 0, "images": max(1, -(-rows // g.y_rows))}
+        return scratch_bytes(node.op, words)
+
+    cut = _choose_weight_cut(draft, node.name, g, size, count, channels, elements, x_row, y_row, scratch_of)
+    stored = draft.keep(target, len(cut.ranges))
     tasks = []
     for o0, o1 in pieces(0, channels, cut.tile):
         for part, (start, stop) in enumerate(cut.ranges):
             regions, calls, n = Regions(), list[Call](), (o1 - o0) * elements
             at_w = regions.at("w", 4 * n)
-            words = {**common, "scratch": regions.at("scratch", scratch), "scratch_bytes": scratch}
-            words |= {"x_pitch": g.x_channels, "y_pitch": g.y_channels}
+            words = {**common, "x_pitch": g.x_channels, "y_pitch": g.y_channels}
             words |= {"groups": o1 - o0} if grouped else {"outputs": (o1 - o0) * per}
             x_shift, y_shift = (2 * o0 * g.inputs if grouped else 0), 2 * o0 * per
             begin = part * stored.bytes + 4 * o0 * elements
@@ -450,7 +475,8 @@ def weight_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                     )
             macs = (stop - start) * size * g.y_rows * g.y_columns * (o1 - o0) * elements
             work = int(macs * CYCLES_PER_MAC + (stop - start) * n * CYCLES_PER_RESULT)
-            tasks.append(Task(number, tuple(calls), regions.sizes, cost=work))
+            made = _with_scratch(node.op, calls, regions)
+            tasks.append(Task(number, made, regions.sizes, cost=work))
     return tasks
 
 
@@ -479,30 +505,32 @@ def _choose_weight_cut(
     elements: int,
     x_row: int,
     y_row: int,
+    scratch_of: Callable[[int, int], int],
 ) -> _WeightCut:
     """The cut with the least predicted time; see _choose."""
     best: tuple[float, _WeightCut] | None = None
-    cores, scratch, smallest = draft.limits.cores, _scratch_bytes(g), 1 << 60
+    cores, smallest = draft.limits.cores, 1 << 60
     image = aligned(g.x_rows * x_row + 8) + aligned(g.y_rows * y_row + 8)
     macs = g.y_rows * g.y_columns
-    for tile in sorted({-(-channels // k) for k in range(1, channels + 1)}):
+    for tile in sorted({_even(-(-channels // k), channels) for k in range(1, channels + 1)}):
         parts = -(-channels // tile)
         n = tile * elements
         for wanted in sorted({1, *(-(-cores * k // parts) for k in (1, 2, 3))}):
             ranges = shares(count, wanted)
             longest = max(b - a for a, b in ranges)
-            room = (draft.limits.tile - aligned(4 * n) - scratch - ROOM) // 2
+            left = draft.limits.tile - aligned(4 * n) - ROOM
+            room = (left - scratch_of(tile, 0)) // 2
             whole, most = size == 1 and image <= room, min(longest, max(1, room // image))
             calls = -(-longest // most)
             moved = most * image
             if not whole:
-                room -= aligned(8 * n) // 2
+                left -= aligned(8 * n)
                 most = g.y_rows * size
-                while most > 1 and _slab_of(g, most, x_row, y_row) > room:
+                while most > 1 and 2 * _slab_of(g, most, x_row, y_row) + scratch_of(tile, most) > left:
                     most = max(1, most * 3 // 4)
-                if _slab_of(g, most, x_row, y_row) > room:
-                    needed = 2 * _slab_of(g, most, x_row, y_row) + draft.limits.tile - 2 * room
-                    smallest = min(smallest, needed)
+                needed = 2 * _slab_of(g, most, x_row, y_row) + scratch_of(tile, most)
+                if needed > left:
+                    smallest = min(smallest, needed + draft.limits.tile - left)
                     continue
                 calls = longest * size * -(-g.y_rows // most) + longest
                 moved = _slab_of(g, most, x_row, y_row)
@@ -516,6 +544,11 @@ def _choose_weight_cut(
             "the smallest tile of a weight gradient does not fit a core", name, "use fewer channels", smallest, draft.limits.tile
         )
     return best[1]
+
+
+def _even(tile: int, channels: int) -> int:
+    """An even tile where there is one: pixels of even channels lie at whole words."""
+    return tile if channels % 2 else min(channels, tile + tile % 2)
 
 
 def _slab_of(g: Geometry, rows: int, x_row: int, y_row: int) -> int:

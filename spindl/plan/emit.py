@@ -16,7 +16,6 @@ from spindl.program.schedule import Schedule, Step, Tables, Transfer
 
 def emit(plan: Plan, image: int) -> ChipProgram:
     """The program of a plan for an image (the first 32 bits of its SHA-256)."""
-    kept = {plan.addresses[name] for name, b in plan.buffers.items() if b.kept and name != ends.STATES}
     tables = Tables(
         plan.machine.cores,
         plan.fixed[ends.EXPONENT_TABLE.region],
@@ -30,7 +29,6 @@ def emit(plan: Plan, image: int) -> ChipProgram:
         "all": tuple(Schedule(tuple(each), image, tables) for each in steps),
         "sites": tuple(Schedule(tuple(_without_updates(plan, each)), image, tables) for each in steps),
     }
-    assert len(kept) == sum(b.kept and name != ends.STATES for name, b in plan.buffers.items())
     contents = {
         plan.addresses[name]: buffer.content
         for name, buffer in plan.buffers.items()
@@ -105,7 +103,7 @@ def _transfer(plan: Plan, placed: Placed, move: Move) -> Transfer:
 def _without_updates(plan: Plan, steps: list[Step]) -> list[Step]:
     """The same steps without the stores that change states other than sites."""
     spans = [
-        (plan.addresses[name], plan.addresses[name] + buffer.bytes)
+        (plan.addresses[name], plan.addresses[name] + buffer.size)
         for name, buffer in plan.buffers.items()
         if buffer.kept and name != ends.STATES and name in plan.addresses
     ]
@@ -113,9 +111,7 @@ def _without_updates(plan: Plan, steps: list[Step]) -> list[Step]:
     def stays(transfer: Transfer) -> bool:
         return not any(start <= transfer.sdram < end for start, end in spans)
 
-    return [
-        Step(**{**step.__dict__, "stores": tuple(t for t in step.stores if stays(t))}) for step in steps
-    ]
+    return [Step(**{**step.__dict__, "stores": tuple(t for t in step.stores if stays(t))}) for step in steps]
 
 
 def site_kinds(graph: Graph) -> dict[str, SiteKind]:
@@ -155,7 +151,9 @@ def _outputs(plan: Plan) -> dict[str, Place]:
         node = plan.graph.nodes[index]
         if node.op in ("extent", "saturation"):
             wide = node.inputs[0]
-            users = [n for n in plan.graph.nodes if n.op == "next_site" and plan.graph.nodes[n.inputs[1]].inputs == (wide,)]
+            users = [
+                n for n in plan.graph.nodes if n.op == "next_site" and plan.graph.nodes[n.inputs[1]].inputs == (wide,)
+            ]
             site = node.inputs[1] if node.op == "saturation" else users[0].inputs[0]
             number = plan.sites[site]
             offset, storage = (2, "<i2") if node.op == "extent" else (4, "<u4")

@@ -55,7 +55,9 @@ def flat_tasks(
         for turn, (first, last) in enumerate(pieces(start, stop, min(PIECE, room))):
             side, loads, words = turn % 2, [], dict[str, int | At](arguments)
             for key, i in operands.items():
-                move, at = regions.load(f"{key}{side}", draft.place(i).buffer, first * sizes[key], (last - first) * sizes[key])
+                move, at = regions.load(
+                    f"{key}{side}", draft.place(i).buffer, first * sizes[key], (last - first) * sizes[key]
+                )
                 loads.append(move)
                 words[key] = at
             at = words[in_place] if in_place else regions.at(f"{name}{side}", (last - first) * size + 8)  # type: ignore[assignment]
@@ -110,9 +112,7 @@ def add_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     arguments = {"x_exponent": draft.exponent(x), "y_exponent": draft.exponent(y), **rounding_words(draft, job)}
     target = job.rounding.requantise
     in_place = "x" if draft.homes[x] != draft.homes[y] else ""
-    return flat_tasks(
-        draft, number, target, "add", {"x": x, "y": y}, ("z", target), arguments, in_place=in_place
-    )
+    return flat_tasks(draft, number, target, "add", {"x": x, "y": y}, ("z", target), arguments, in_place=in_place)
 
 
 def features_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
@@ -132,9 +132,7 @@ def sigmoid_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     node, target = draft.node(job.rounding.producer), job.rounding.requantise
     arguments = {"hyperbolic": int(node.op == "tanh"), "x_exponent": draft.exponent(node.inputs[0])}
     arguments |= rounding_words(draft, job)
-    return flat_tasks(
-        draft, number, target, "sigmoid", {"x": node.inputs[0]}, ("y", target), arguments, in_place="x"
-    )
+    return flat_tasks(draft, number, target, "sigmoid", {"x": node.inputs[0]}, ("y", target), arguments, in_place="x")
 
 
 def sigmoid_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:

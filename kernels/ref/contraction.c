@@ -102,19 +102,22 @@ bool spindl_finish_begin(spindl_finish *finish, spindl_context *context, uint32_
 
 bool spindl_tile_begin(spindl_finish *finish, const spindl_tile *t, spindl_direction direction,
                        spindl_context *context) {
-    const bool sums = t->flags & SPINDL_FLAG_SUMS, whole = sums || direction == SPINDL_RESULT_W;
-    const bool forward = direction == SPINDL_RESULT_Y;
-    const uint32_t result = direction == SPINDL_RESULT_X ? t->x : direction == SPINDL_RESULT_W ? t->w : t->y;
+    const uint32_t flags = t->flags;
+    const bool sums = flags & SPINDL_FLAG_SUMS, of_weights = direction == SPINDL_RESULT_W;
+    const bool wide = sums || (of_weights && !(flags & SPINDL_FLAG_NARROW)); /* a result of 32 or 64 bits */
+    const uint32_t result = direction == SPINDL_RESULT_X ? t->x : of_weights ? t->w : t->y;
     *finish = (spindl_finish){0};
-    if ((t->x | t->w | t->y) & 1 || (whole && result & 3) || t->scratch & 3) return false;
-    if (!t->images || !t->x_rows || !t->x_columns || !t->y_rows || !t->y_columns || !t->groups || !t->inputs) return false;
-    if (!t->outputs || !t->kernel_rows || !t->kernel_columns || !t->stride_rows || !t->stride_columns) return false;
+    if ((t->x | t->w | t->y) & 1 || (wide && result & 3) || t->scratch & 3) return false;
+    for (const uint32_t *size = &t->images; size <= &t->dilation_columns; size++) {
+        if (!*size) return false;
+    }
     if (t->x_pitch < t->groups * t->inputs || t->y_pitch < t->groups * t->outputs) return false;
-    if (t->flags & ~7u || ((t->flags & SPINDL_FLAG_ADD) && !whole)) return false;
-    if ((t->flags & SPINDL_FLAG_RELU || t->bias) && (sums || !forward)) return false;
+    if (flags & ~15u || (flags & SPINDL_FLAG_ADD && !wide)) return false;
+    if (flags & SPINDL_FLAG_NARROW && (sums || !of_weights || t->images > 1)) return false;
+    if ((flags & SPINDL_FLAG_RELU || t->bias) && (sums || direction != SPINDL_RESULT_Y)) return false;
     if (sums) return true;
     return spindl_finish_begin(finish, context, t->first_exponent, t->second_exponent, t->bias, t->bias_exponent,
-                               t->site, t->bits, t->flags & SPINDL_FLAG_RELU);
+                               t->site, t->bits, flags & SPINDL_FLAG_RELU);
 }
 
 /* Results of a tile [images][rows][columns][pitch], of which `channels` of each pixel are computed. */
@@ -163,7 +166,7 @@ int spindl_convolution_weight_gradient(const spindl_convolution_weight_gradient_
     if (!spindl_tile_begin(&finish, t, SPINDL_RESULT_W, context)) return SPINDL_ERROR_ARGUMENT;
     const bool sums = t->flags & SPINDL_FLAG_SUMS;
     spindl_wide *wide = SPINDL_POINTER(spindl_wide, t->w);
-    int32_t *narrow = SPINDL_POINTER(int32_t, t->w);
+    int32_t *rounded = SPINDL_POINTER(int32_t, t->w);
     for (uint32_t image = 0; image < t->images; image++) {
         const bool add = image || t->flags & SPINDL_FLAG_ADD;
         uint32_t at = 0;
@@ -172,8 +175,10 @@ int spindl_convolution_weight_gradient(const spindl_convolution_weight_gradient_
                 for (uint32_t j = 0; j < t->kernel_columns; j++) {
                     for (uint32_t c = 0; c < t->inputs; c++, at++) {
                         const int64_t sum = spindl_sum_w(t, image, o, i, j, c);
+                        const int32_t y = sums ? 0 : spindl_finish_sum(&finish, sum, 0);
                         if (sums) wide[at] = sum + (add ? wide[at] : 0);
-                        else narrow[at] = spindl_finish_sum(&finish, sum, 0) + (add ? narrow[at] : 0);
+                        else if (t->flags & SPINDL_FLAG_NARROW) SPINDL_POINTER(int16_t, t->w)[at] = (int16_t)y;
+                        else rounded[at] = y + (add ? rounded[at] : 0);
                     }
                 }
             }

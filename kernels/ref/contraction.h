@@ -5,7 +5,7 @@
 #include "rounding.h"
 #include "spindl_kernels.h"
 
-enum { SPINDL_FLAG_RELU = 1, SPINDL_FLAG_SUMS = 2, SPINDL_FLAG_ADD = 4 };
+enum { SPINDL_FLAG_RELU = 1, SPINDL_FLAG_SUMS = 2, SPINDL_FLAG_ADD = 4, SPINDL_FLAG_NARROW = 8 };
 
 /* The arguments of each of the three directions: the same words, which no kernel writes. */
 typedef spindl_convolution_arguments spindl_tile;

@@ -19,7 +19,7 @@ ALLOWED = {
     "model": {"graph"},
     "train": {"graph", "number"},
     "program": {"graph", "number", "machine"},
-    "run": {"program", "graph", "number", "machine", "data", "_native"},
+    "run": {"program", "graph", "number", "machine", "data", "emulator", "_native"},
     "emulator": {"machine", "_emulator"},
 }
 """Room -> rooms it may import. `spindl.errors` is everybody's. Rooms not listed (cli, trainer, ...) may use all."""

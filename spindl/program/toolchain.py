@@ -101,10 +101,11 @@ def compile_object(source: Path, includes: tuple[Path, ...], cache_folder: Path,
     if not target.exists():
         cache_folder.mkdir(parents=True, exist_ok=True)
         made = target.with_suffix(f".{_pid()}.o")
-        _run(
-            [*compiler(), *options, *(f"-I{folder}" for folder in folders), "-c", str(source), "-o", str(made)],
-            str(source),
-        )
+        command = list(compiler())
+        if "-mthumb" in options and "ziglang" in command:  # zig knows Thumb as a target only
+            command[command.index(ZIG[0])] = ZIG[0].replace("=arm", "=thumb")
+        command += [*options, *(f"-I{folder}" for folder in folders)]
+        _run([*command, "-c", str(source), "-o", str(made)], str(source))
         made.replace(target)
     return target
 

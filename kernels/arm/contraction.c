@@ -39,7 +39,7 @@ static int32_t half_of(int32_t shift) {
 /* The sums that need no second look: below the largest binade that was seen, and below clamping. */
 static void set_threshold(spindl_sweep *s) {
     const int32_t seen = spindl_bits(s->rounding->magnitude);
-    const int32_t bits = spindl_least(seen - 1, s->shift + spindl_bits32((uint32_t)s->rounding->limit) - 1);
+    const int32_t bits = spindl_least(seen - 1, s->shift + spindl_bits((uint32_t)s->rounding->limit) - 1);
     s->threshold = s->shift >= seen ? -1 : (int32_t)((1u << spindl_least(bits, 31)) - 1);
 }
 
@@ -65,7 +65,7 @@ void spindl_sweep_slow(spindl_sweep *s) {
 }
 
 /* Checks the arguments and divides the scratch region. */
-APART static int begin(call *c, const spindl_tile *t, spindl_direction direction, spindl_context *context) {
+APART static int begin(call *c, const spindl_tile *t, spindl_side direction, spindl_context *context) {
     const bool sums = t->flags & SPINDL_FLAG_SUMS;
     c->t = t;
     c->context = context;
@@ -350,8 +350,7 @@ APART static mantissas copy_even(const call *c, mantissas from, uint32_t rows, u
 }
 
 static int finished(call *c) {
-    if (c->rounded) spindl_rounding_end(&c->finish.rounding);
-    return SPINDL_OK;
+    return c->rounded ? spindl_end(&c->finish.rounding) : SPINDL_OK;
 }
 
 int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_context *context) {

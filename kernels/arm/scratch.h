@@ -30,14 +30,14 @@ static inline bool scratch_is_tiny(const spindl_tile *t) {
     return t->groups > 1 && t->inputs * t->outputs < 8;
 }
 
-static inline bool scratch_copies_columns(const spindl_tile *t, spindl_direction direction) {
+static inline bool scratch_copies_columns(const spindl_tile *t, spindl_side direction) {
     const uint32_t sum = t->kernel_rows * t->kernel_columns * t->inputs;
     if (direction == SPINDL_RESULT_Y) return t->w & 2 || sum & 1;
     if (direction == SPINDL_RESULT_X) return t->w & 2 || t->inputs & 1 || t->outputs & 1;
     return t->outputs & 1 || !scratch_aligned(t->y, t->y_pitch, t->groups, t->outputs);
 }
 
-static inline spindl_scratch_parts scratch_parts(const spindl_tile *t, spindl_direction direction) {
+static inline spindl_scratch_parts scratch_parts(const spindl_tile *t, spindl_side direction) {
     const uint32_t taps = t->kernel_rows * t->kernel_columns, inputs = scratch_even(t->inputs);
     const uint32_t outputs = scratch_even(t->outputs), sum = scratch_even(taps * t->inputs);
     const bool copy = scratch_copies_columns(t, direction);

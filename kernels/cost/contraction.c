@@ -38,7 +38,7 @@ static void add_gather(spindl_counts *n, uint32_t count, bool by_words) {
 }
 
 /* Sums one by one. */
-static void add_definition(spindl_counts *n, const spindl_tile *t, spindl_direction direction) {
+static void add_definition(spindl_counts *n, const spindl_tile *t, spindl_side direction) {
     const uint64_t taps = t->kernel_rows * t->kernel_columns, y = (uint64_t)t->images * t->y_rows * t->y_columns;
     const uint64_t x = (uint64_t)t->images * t->x_rows * t->x_columns;
     const uint64_t sums = t->groups * (direction == SPINDL_RESULT_Y   ? y * t->outputs
@@ -209,7 +209,7 @@ static void count_weights(spindl_counts *n, const spindl_tile *t) {
     }
 }
 
-spindl_counts spindl_contraction_counts(const spindl_tile *t, spindl_direction direction) {
+spindl_counts spindl_contraction_counts(const spindl_tile *t, spindl_side direction) {
     spindl_counts n = {0, {0}};
     n.of[COUNT_CALLS] = 1;
     if (scratch_is_tiny(t)) add_definition(&n, t, direction);
@@ -222,7 +222,7 @@ spindl_counts spindl_contraction_counts(const spindl_tile *t, spindl_direction d
 /* Cycles of one of each, by direction (x, w, y); from bench/kernels.py --fit. */
 static const uint32_t constants[3][COUNTS] = {{0}, {0}, {0}};
 
-static uint32_t cycles_of(const spindl_tile *t, spindl_direction direction) {
+static uint32_t cycles_of(const spindl_tile *t, spindl_side direction) {
     const spindl_counts n = spindl_contraction_counts(t, direction);
     uint64_t cycles = n.known;
     for (uint32_t i = 0; i < COUNTS; i++) cycles += n.of[i] * constants[direction][i];

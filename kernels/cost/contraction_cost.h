@@ -35,6 +35,6 @@ typedef struct {
     uint64_t of[COUNTS];
 } spindl_counts;
 
-spindl_counts spindl_contraction_counts(const spindl_tile *tile, spindl_direction direction);
+spindl_counts spindl_contraction_counts(const spindl_tile *tile, spindl_side direction);
 
 #endif

@@ -82,25 +82,29 @@ int64_t spindl_sum_w(const spindl_tile *t, uint32_t image, uint32_t output, uint
     return sum;
 }
 
+static bool known(const spindl_context *context, uint32_t value) {
+    return value < context->exponent_count;
+}
+
 bool spindl_finish_begin(spindl_finish *finish, spindl_context *context, uint32_t first_exponent,
                          uint32_t second_exponent, uint32_t bias, uint32_t bias_exponent, uint32_t site, uint32_t bits,
                          uint32_t relu) {
-    if (!spindl_known(context, first_exponent) || !spindl_known(context, second_exponent)) return false;
+    if (!known(context, first_exponent) || !known(context, second_exponent)) return false;
     int32_t exponent = context->exponents[first_exponent] + context->exponents[second_exponent];
     *finish = (spindl_finish){0};
     if (bias) {
-        if ((bias & 3) || !spindl_known(context, bias_exponent)) return false;
+        if ((bias & 3) || !known(context, bias_exponent)) return false;
         const int32_t of_bias = context->exponents[bias_exponent], common = spindl_most(exponent, of_bias - 30);
         finish->bias = SPINDL_POINTER(const int32_t, bias);
         finish->sum_shift = common - exponent;
         finish->bias_shift = common - of_bias;
         exponent = common;
     }
-    return site != SPINDL_NO_SITE && bits >= 8 &&
-           spindl_rounding_begin(&finish->rounding, context, site, bits, relu ? SPINDL_RELU : 0, exponent);
+    const uint32_t rounding[] = {site, bits, relu ? SPINDL_RELU : 0};
+    return bits >= 8 && spindl_begin(&finish->rounding, context, rounding, exponent);
 }
 
-bool spindl_tile_begin(spindl_finish *finish, const spindl_tile *t, spindl_direction direction,
+bool spindl_tile_begin(spindl_finish *finish, const spindl_tile *t, spindl_side direction,
                        spindl_context *context) {
     const uint32_t flags = t->flags;
     const bool sums = flags & SPINDL_FLAG_SUMS, of_weights = direction == SPINDL_RESULT_W;
@@ -121,7 +125,7 @@ bool spindl_tile_begin(spindl_finish *finish, const spindl_tile *t, spindl_direc
 }
 
 /* Results of a tile [images][rows][columns][pitch], of which `channels` of each pixel are computed. */
-static int by_pixels(const spindl_tile *t, spindl_direction direction, spindl_context *context) {
+static int by_pixels(const spindl_tile *t, spindl_side direction, spindl_context *context) {
     spindl_finish finish;
     if (!spindl_tile_begin(&finish, t, direction, context)) return SPINDL_ERROR_ARGUMENT;
     const bool forward = direction == SPINDL_RESULT_Y, sums = t->flags & SPINDL_FLAG_SUMS;
@@ -146,8 +150,7 @@ static int by_pixels(const spindl_tile *t, spindl_direction direction, spindl_co
             }
         }
     }
-    if (!sums) spindl_rounding_end(&finish.rounding);
-    return SPINDL_OK;
+    return sums ? SPINDL_OK : spindl_end(&finish.rounding);
 }
 
 int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_context *context) {
@@ -184,8 +187,7 @@ int spindl_convolution_weight_gradient(const spindl_convolution_weight_gradient_
             }
         }
     }
-    if (!sums) spindl_rounding_end(&finish.rounding);
-    return SPINDL_OK;
+    return sums ? SPINDL_OK : spindl_end(&finish.rounding);
 }
 
 int spindl_round_sums(const spindl_round_sums_arguments *a, spindl_context *context) {
@@ -200,8 +202,7 @@ int spindl_round_sums(const spindl_round_sums_arguments *a, spindl_context *cont
         int16_t *y = SPINDL_POINTER(int16_t, a->y) + row * a->y_pitch;
         for (uint32_t c = 0; c < a->columns; c++) *y++ = (int16_t)spindl_finish_sum(&finish, *sums++, c);
     }
-    spindl_rounding_end(&finish.rounding);
-    return SPINDL_OK;
+    return spindl_end(&finish.rounding);
 }
 
 int spindl_add_rounded_sums(const spindl_add_rounded_sums_arguments *a, spindl_context *context) {
@@ -215,6 +216,5 @@ int spindl_add_rounded_sums(const spindl_add_rounded_sums_arguments *a, spindl_c
     for (uint32_t i = 0; i < a->count; i++) {
         y[i] = spindl_finish_sum(&finish, sums[i], 0) + (a->flags & SPINDL_FLAG_ADD ? y[i] : 0);
     }
-    spindl_rounding_end(&finish.rounding);
-    return SPINDL_OK;
+    return spindl_end(&finish.rounding);
 }

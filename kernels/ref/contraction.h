@@ -10,7 +10,7 @@ enum { SPINDL_FLAG_RELU = 1, SPINDL_FLAG_SUMS = 2, SPINDL_FLAG_ADD = 4, SPINDL_F
 /* The arguments of each of the three directions: the same words, which no kernel writes. */
 typedef spindl_convolution_arguments spindl_tile;
 
-typedef enum { SPINDL_RESULT_X, SPINDL_RESULT_W, SPINDL_RESULT_Y } spindl_direction;
+typedef enum { SPINDL_RESULT_X, SPINDL_RESULT_W, SPINDL_RESULT_Y } spindl_side;
 
 /* What is known of the rounding of a tile's sums. */
 typedef struct {
@@ -21,7 +21,7 @@ typedef struct {
 } spindl_finish;
 
 /* False if a size, address, exponent or flag is not legal. Without SUMS it begins the rounding. */
-bool spindl_tile_begin(spindl_finish *finish, const spindl_tile *tile, spindl_direction direction,
+bool spindl_tile_begin(spindl_finish *finish, const spindl_tile *tile, spindl_side direction,
                        spindl_context *context);
 bool spindl_finish_begin(spindl_finish *finish, spindl_context *context, uint32_t first_exponent,
                          uint32_t second_exponent, uint32_t bias, uint32_t bias_exponent, uint32_t site, uint32_t bits,

@@ -1,5 +1,6 @@
 /* options: -Os --target=thumb-freestanding-eabi */
 /* Tuned contractions: what gathers panels, and what begins, repeats and ends sweeps. The loops are in sweep.S. */
+#include "positions.h"
 #include "scratch.h"
 #include "sweep.h"
 
@@ -38,7 +39,7 @@ static int32_t half_of(int32_t shift) {
 /* The sums that need no second look: below the largest binade that was seen, and below clamping. */
 static void set_threshold(spindl_sweep *s) {
     const int32_t seen = spindl_bits(s->rounding->magnitude);
-    const int32_t bits = spindl_least(seen - 1, s->shift + spindl_bits32((uint32_t)s->rounding->limit) - 1);
+    const int32_t bits = spindl_least(seen - 1, s->shift + spindl_bits((uint32_t)s->rounding->limit) - 1);
     s->threshold = s->shift >= seen ? -1 : (int32_t)((1u << spindl_least(bits, 31)) - 1);
 }
 
@@ -84,7 +85,8 @@ APART static int begin(call *c, const spindl_tile *t, spindl_side direction, spi
     s->shift = shift;
     c->rounded = !sums;
     c->exact = scratch_is_tiny(t) || shift < 0 || shift > 31 || c->finish.sum_shift;
-    s->kind = sums ? SWEEP_ADD64 : direction == SPINDL_RESULT_W ? SWEEP_ADD32 : t->flags & SPINDL_FLAG_RELU;
+    const bool add32 = direction == SPINDL_RESULT_W && !(t->flags & SPINDL_FLAG_NARROW);
+    s->kind = sums ? SWEEP_ADD64 : add32 ? SWEEP_ADD32 : t->flags & SPINDL_FLAG_RELU;
     c->end = (const char *const[]){spindl_end_round, spindl_end_relu, spindl_end_add32, spindl_end_add64}[s->kind];
     c->start[0] = c->start[1] = c->exact ? 0 : half_of(shift);
     if (!sums) set_threshold(s);
@@ -325,6 +327,11 @@ APART static void all_pixels(call *c, const contraction *n, const area *area) {
     four_pixels(c, n, pixels, count);
 }
 
+/* The type of rounded and exact results. */
+static uint32_t result_bytes_of(const call *c) {
+    return c->sweep->kind == SWEEP_ADD64 ? 8 : c->sweep->kind == SWEEP_ADD32 ? 4 : 2;
+}
+
 /* Exact sums that overwrite what lies there are added to zeros. */
 APART static void clear(const call *c, uint32_t address, uint32_t pixels, uint32_t channels, uint32_t pitch) {
     if (c->rounded || c->t->flags & SPINDL_FLAG_ADD) return;
@@ -343,8 +350,7 @@ APART static mantissas copy_even(const call *c, mantissas from, uint32_t rows, u
 }
 
 static int finished(call *c) {
-    if (c->rounded) spindl_rounding_end(&c->finish.rounding);
-    return SPINDL_OK;
+    return c->rounded ? spindl_end(&c->finish.rounding) : SPINDL_OK;
 }
 
 int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_context *context) {
@@ -353,7 +359,7 @@ int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_con
     const int error = begin(&c, t, SPINDL_RESULT_Y, context);
     if (error) return error;
     const uint32_t taps = t->kernel_rows * t->kernel_columns, sum = taps * t->inputs, even = scratch_even(sum);
-    const uint32_t result_bytes = c.rounded ? 2 : 8;
+    const uint32_t result_bytes = result_bytes_of(&c);
     clear(&c, t->y, t->images * t->y_rows * t->y_columns, t->groups * t->outputs, t->y_pitch);
     contraction n = {
         .sum = spindl_sum_y,
@@ -396,34 +402,6 @@ int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_con
     return finished(&c);
 }
 
-/* Rows (or columns) of x whose number is `phase` modulo the stride: the taps that meet y there, and where the first one
- * does. Returns the number of such taps; `rows_of_y` is how far each is from the first. */
-typedef struct {
-    uint32_t first_tap, tap_step, count;
-    int32_t origin, step; /* in y: of the first tap at the first of these rows; from tap to tap */
-} phase;
-
-static phase phase_of(uint32_t number, uint32_t taps, uint32_t stride, uint32_t dilation, int32_t first) {
-    phase found = {0};
-    for (uint32_t i = 0; i < taps; i++) {
-        const int32_t distance = (int32_t)(number - i * dilation) - first;
-        if (distance % (int32_t)stride) continue;
-        if (!found.count) {
-            found.first_tap = i;
-            found.origin = distance / (int32_t)stride;
-        } else if (found.count == 1) {
-            found.tap_step = i - found.first_tap;
-            found.step = distance / (int32_t)stride - found.origin;
-        }
-        found.count++;
-    }
-    return found;
-}
-
-static uint32_t count_from(uint32_t first, uint32_t size, uint32_t step) {
-    return first < size ? (size - 1 - first) / step + 1 : 0;
-}
-
 int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_arguments *arguments,
                                       spindl_context *context) {
     const spindl_tile *const t = (const spindl_tile *)arguments;
@@ -432,7 +410,7 @@ int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_ar
     if (error) return error;
     const bool copy = scratch_copies_columns(t, SPINDL_RESULT_X);
     const uint32_t taps = t->kernel_rows * t->kernel_columns, inputs = copy ? scratch_even(t->inputs) : t->inputs;
-    const uint32_t result_bytes = c.rounded ? 2 : 8;
+    const uint32_t result_bytes = result_bytes_of(&c);
     clear(&c, t->x, t->images * t->x_rows * t->x_columns, t->groups * t->inputs, t->x_pitch);
     contraction n = {
         .sum = spindl_sum_x,
@@ -455,11 +433,11 @@ int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_ar
         }
         n.b = (const uint8_t *)w;
         for (uint32_t a = 0; a < t->stride_rows; a++) {
-            const phase rows = phase_of(a, t->kernel_rows, t->stride_rows, t->dilation_rows, t->top);
+            const spindl_phase rows = spindl_phase_of(a, t->kernel_rows, t->stride_rows, t->dilation_rows, t->top);
             for (uint32_t b = 0; b < t->stride_columns; b++) {
-                const phase columns = phase_of(b, t->kernel_columns, t->stride_columns, t->dilation_columns, t->left);
-                const area area = {.count = {count_from(a, t->x_rows, t->stride_rows),
-                                             count_from(b, t->x_columns, t->stride_columns)},
+                const spindl_phase columns = spindl_phase_of(b, t->kernel_columns, t->stride_columns, t->dilation_columns, t->left);
+                const area area = {.count = {spindl_count_from(a, t->x_rows, t->stride_rows),
+                                             spindl_count_from(b, t->x_columns, t->stride_columns)},
                                    .first = {a, b},
                                    .step = {t->stride_rows, t->stride_columns},
                                    .from_first = {rows.origin, columns.origin},
@@ -497,27 +475,14 @@ static void next_weight(const spindl_tile *t, weight *w) {
     w->row++;
 }
 
-/* Of `count` positions, `stride` apart, the first one at `first`: how many lie before 0, and how many not behind `size`. */
-static uint32_t before_start(uint32_t count, uint32_t stride, int32_t first) {
-    uint32_t low = 0;
-    for (; low < count && first < 0; low++) first += (int32_t)stride;
-    return low;
-}
-
-static uint32_t before_end(uint32_t count, uint32_t stride, int32_t first, uint32_t size) {
-    int32_t last = first + (int32_t)((count - 1) * stride);
-    for (; count && last >= (int32_t)size; count--) last -= (int32_t)stride;
-    return count;
-}
-
 /* x at four channels of one tap, for all positions of y in some images. */
 static void gather_tap(const spindl_tile *t, uint32_t *to, mantissas x, uint32_t images, const weight *w) {
     const int32_t top = (int32_t)(w->row * t->dilation_rows) + t->top;
     const int32_t left = (int32_t)(w->column * t->dilation_columns) + t->left;
-    const uint32_t above = before_start(t->y_rows, t->stride_rows, top);
-    const uint32_t below = before_end(t->y_rows, t->stride_rows, top, t->x_rows);
-    const uint32_t low = before_start(t->y_columns, t->stride_columns, left);
-    const uint32_t high = before_end(t->y_columns, t->stride_columns, left, t->x_columns);
+    const uint32_t above = spindl_before_start(t->y_rows, t->stride_rows, top);
+    const uint32_t below = spindl_before_end(t->y_rows, t->stride_rows, top, t->x_rows);
+    const uint32_t low = spindl_before_start(t->y_columns, t->stride_columns, left);
+    const uint32_t high = spindl_before_end(t->y_columns, t->stride_columns, left, t->x_columns);
     if (above >= below || low >= high) { /* the tap meets nothing */
         spindl_zeros(to, 2 * images * t->y_rows * t->y_columns);
         return;
@@ -561,7 +526,9 @@ APART static void define_weight(call *c, const weight *w, uint32_t group, uint32
     for (uint32_t o = group * t->outputs; o < (group + 1) * t->outputs; o++) {
         int64_t exact = 0;
         for (uint32_t i = 0; i < images; i++) exact += spindl_sum_w(t, image + i, o, w->row, w->column, w->channel);
-        if (c->rounded) {
+        if (c->sweep->kind == SWEEP_ROUND) {
+            SPINDL_POINTER(int16_t, t->w)[at] = (int16_t)spindl_finish_sum(&c->finish, exact, 0);
+        } else if (c->rounded) {
             const int32_t wrapped = swept ? (int32_t)((uint32_t)exact + (uint32_t)half_of(shift)) >> shift : 0;
             SPINDL_POINTER(int32_t, t->w)[at] +=
                 spindl_finish_sum(&c->finish, exact, 0) - spindl_most(-limit, spindl_least(limit, wrapped));
@@ -593,7 +560,7 @@ APART static void weights_of(call *c, uint32_t group, uint32_t image, uint32_t i
         panel[1 + 2 * pixels] = SPINDL_SENTINEL;
     }
     c->alone_pitch = s->pitch;
-    const uint32_t result_bytes = c->rounded ? 4 : 8;
+    const uint32_t result_bytes = result_bytes_of(c);
     uint32_t at = group * t->outputs * sum;
     weight four[4] = {{0, 0, 0}};
     for (uint32_t left = sum; left;) {
@@ -629,14 +596,14 @@ int spindl_convolution_weight_gradient(const spindl_convolution_weight_gradient_
     call c;
     const int error = begin(&c, t, SPINDL_RESULT_W, context);
     if (error) return error;
-    const uint32_t sum = t->kernel_rows * t->kernel_columns * t->inputs, result_bytes = c.rounded ? 4 : 8;
-    if (!(t->flags & SPINDL_FLAG_ADD)) {
+    const uint32_t sum = t->kernel_rows * t->kernel_columns * t->inputs, result_bytes = result_bytes_of(&c);
+    if (!(t->flags & (SPINDL_FLAG_ADD | SPINDL_FLAG_NARROW))) {
         spindl_zeros(SPINDL_POINTER(uint32_t, t->w), t->groups * t->outputs * sum * (result_bytes / 4));
     }
     spindl_sweep *const s = c.sweep;
-    const int32_t half_row = 2 * (int32_t)result_bytes;
-    s->next_row[0] = s->next_row[2] = half_row;
-    s->next_row[1] = (int32_t)(sum * result_bytes) - half_row;
+    const int32_t half_row = 2 * (int32_t)result_bytes, advanced = result_bytes == 2 ? 2 : 0;
+    s->next_row[0] = s->next_row[2] = half_row - advanced;
+    s->next_row[1] = (int32_t)(sum * result_bytes) - half_row - advanced;
     s->out_step = 2 * (int32_t)(sum * result_bytes);
     s->b_step = 4;
     c.alone = 0x0f;

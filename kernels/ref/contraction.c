@@ -82,39 +82,46 @@ int64_t spindl_sum_w(const spindl_tile *t, uint32_t image, uint32_t output, uint
     return sum;
 }
 
+static bool known(const spindl_context *context, uint32_t value) {
+    return value < context->exponent_count;
+}
+
 bool spindl_finish_begin(spindl_finish *finish, spindl_context *context, uint32_t first_exponent,
                          uint32_t second_exponent, uint32_t bias, uint32_t bias_exponent, uint32_t site, uint32_t bits,
                          uint32_t relu) {
-    if (!spindl_known(context, first_exponent) || !spindl_known(context, second_exponent)) return false;
+    if (!known(context, first_exponent) || !known(context, second_exponent)) return false;
     int32_t exponent = context->exponents[first_exponent] + context->exponents[second_exponent];
     *finish = (spindl_finish){0};
     if (bias) {
-        if ((bias & 3) || !spindl_known(context, bias_exponent)) return false;
+        if ((bias & 3) || !known(context, bias_exponent)) return false;
         const int32_t of_bias = context->exponents[bias_exponent], common = spindl_most(exponent, of_bias - 30);
         finish->bias = SPINDL_POINTER(const int32_t, bias);
         finish->sum_shift = common - exponent;
         finish->bias_shift = common - of_bias;
         exponent = common;
     }
-    return site != SPINDL_NO_SITE && bits >= 8 &&
-           spindl_rounding_begin(&finish->rounding, context, site, bits, relu ? SPINDL_RELU : 0, exponent);
+    const uint32_t rounding[] = {site, bits, relu ? SPINDL_RELU : 0};
+    return bits >= 8 && spindl_begin(&finish->rounding, context, rounding, exponent);
 }
 
 bool spindl_tile_begin(spindl_finish *finish, const spindl_tile *t, spindl_side direction,
                        spindl_context *context) {
-    const bool sums = t->flags & SPINDL_FLAG_SUMS, whole = sums || direction == SPINDL_RESULT_W;
-    const bool forward = direction == SPINDL_RESULT_Y;
-    const uint32_t result = direction == SPINDL_RESULT_X ? t->x : direction == SPINDL_RESULT_W ? t->w : t->y;
+    const uint32_t flags = t->flags;
+    const bool sums = flags & SPINDL_FLAG_SUMS, of_weights = direction == SPINDL_RESULT_W;
+    const bool wide = sums || (of_weights && !(flags & SPINDL_FLAG_NARROW)); /* a result of 32 or 64 bits */
+    const uint32_t result = direction == SPINDL_RESULT_X ? t->x : of_weights ? t->w : t->y;
     *finish = (spindl_finish){0};
-    if ((t->x | t->w | t->y) & 1 || (whole && result & 3) || t->scratch & 3) return false;
-    if (!t->images || !t->x_rows || !t->x_columns || !t->y_rows || !t->y_columns || !t->groups || !t->inputs) return false;
-    if (!t->outputs || !t->kernel_rows || !t->kernel_columns || !t->stride_rows || !t->stride_columns) return false;
+    if ((t->x | t->w | t->y) & 1 || (wide && result & 3) || t->scratch & 3) return false;
+    for (const uint32_t *size = &t->images; size <= &t->dilation_columns; size++) {
+        if (!*size) return false;
+    }
     if (t->x_pitch < t->groups * t->inputs || t->y_pitch < t->groups * t->outputs) return false;
-    if (t->flags & ~7u || ((t->flags & SPINDL_FLAG_ADD) && !whole)) return false;
-    if ((t->flags & SPINDL_FLAG_RELU || t->bias) && (sums || !forward)) return false;
+    if (flags & ~15u || (flags & SPINDL_FLAG_ADD && !wide)) return false;
+    if (flags & SPINDL_FLAG_NARROW && (sums || !of_weights || t->images > 1)) return false;
+    if ((flags & SPINDL_FLAG_RELU || t->bias) && (sums || direction != SPINDL_RESULT_Y)) return false;
     if (sums) return true;
     return spindl_finish_begin(finish, context, t->first_exponent, t->second_exponent, t->bias, t->bias_exponent,
-                               t->site, t->bits, t->flags & SPINDL_FLAG_RELU);
+                               t->site, t->bits, flags & SPINDL_FLAG_RELU);
 }
 
 /* Results of a tile [images][rows][columns][pitch], of which `channels` of each pixel are computed. */
@@ -143,8 +150,7 @@ static int by_pixels(const spindl_tile *t, spindl_side direction, spindl_context
             }
         }
     }
-    if (!sums) spindl_rounding_end(&finish.rounding);
-    return SPINDL_OK;
+    return sums ? SPINDL_OK : spindl_end(&finish.rounding);
 }
 
 int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_context *context) {
@@ -163,7 +169,7 @@ int spindl_convolution_weight_gradient(const spindl_convolution_weight_gradient_
     if (!spindl_tile_begin(&finish, t, SPINDL_RESULT_W, context)) return SPINDL_ERROR_ARGUMENT;
     const bool sums = t->flags & SPINDL_FLAG_SUMS;
     spindl_wide *wide = SPINDL_POINTER(spindl_wide, t->w);
-    int32_t *narrow = SPINDL_POINTER(int32_t, t->w);
+    int32_t *rounded = SPINDL_POINTER(int32_t, t->w);
     for (uint32_t image = 0; image < t->images; image++) {
         const bool add = image || t->flags & SPINDL_FLAG_ADD;
         uint32_t at = 0;
@@ -172,15 +178,16 @@ int spindl_convolution_weight_gradient(const spindl_convolution_weight_gradient_
                 for (uint32_t j = 0; j < t->kernel_columns; j++) {
                     for (uint32_t c = 0; c < t->inputs; c++, at++) {
                         const int64_t sum = spindl_sum_w(t, image, o, i, j, c);
+                        const int32_t y = sums ? 0 : spindl_finish_sum(&finish, sum, 0);
                         if (sums) wide[at] = sum + (add ? wide[at] : 0);
-                        else narrow[at] = spindl_finish_sum(&finish, sum, 0) + (add ? narrow[at] : 0);
+                        else if (t->flags & SPINDL_FLAG_NARROW) SPINDL_POINTER(int16_t, t->w)[at] = (int16_t)y;
+                        else rounded[at] = y + (add ? rounded[at] : 0);
                     }
                 }
             }
         }
     }
-    if (!sums) spindl_rounding_end(&finish.rounding);
-    return SPINDL_OK;
+    return sums ? SPINDL_OK : spindl_end(&finish.rounding);
 }
 
 int spindl_round_sums(const spindl_round_sums_arguments *a, spindl_context *context) {
@@ -195,8 +202,7 @@ int spindl_round_sums(const spindl_round_sums_arguments *a, spindl_context *cont
         int16_t *y = SPINDL_POINTER(int16_t, a->y) + row * a->y_pitch;
         for (uint32_t c = 0; c < a->columns; c++) *y++ = (int16_t)spindl_finish_sum(&finish, *sums++, c);
     }
-    spindl_rounding_end(&finish.rounding);
-    return SPINDL_OK;
+    return spindl_end(&finish.rounding);
 }
 
 int spindl_add_rounded_sums(const spindl_add_rounded_sums_arguments *a, spindl_context *context) {
@@ -210,6 +216,5 @@ int spindl_add_rounded_sums(const spindl_add_rounded_sums_arguments *a, spindl_c
     for (uint32_t i = 0; i < a->count; i++) {
         y[i] = spindl_finish_sum(&finish, sums[i], 0) + (a->flags & SPINDL_FLAG_ADD ? y[i] : 0);
     }
-    spindl_rounding_end(&finish.rounding);
-    return SPINDL_OK;
+    return spindl_end(&finish.rounding);
 }

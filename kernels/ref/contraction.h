@@ -5,23 +5,7 @@
 #include "rounding.h"
 #include "spindl_kernels.h"
 
-#define SPINDL_NO_SITE 0xffffffffu
-static inline bool spindl_known(const spindl_context *context, uint32_t value) {
-    return value < context->exponent_count;
-}
-static inline int32_t spindl_bits32(uint32_t x) {
-    return x ? 32 - __builtin_clz(x) : 0;
-}
-static inline bool spindl_rounding_begin(spindl_rounding *rounding, spindl_context *context, uint32_t site, uint32_t bits,
-                                         uint32_t activation, int32_t exponent) {
-    const uint32_t words[3] = {site, bits, activation};
-    return spindl_begin(rounding, context, words, exponent);
-}
-static inline void spindl_rounding_end(const spindl_rounding *rounding) {
-    (void)spindl_end(rounding);
-}
-
-enum { SPINDL_FLAG_RELU = 1, SPINDL_FLAG_SUMS = 2, SPINDL_FLAG_ADD = 4 };
+enum { SPINDL_FLAG_RELU = 1, SPINDL_FLAG_SUMS = 2, SPINDL_FLAG_ADD = 4, SPINDL_FLAG_NARROW = 8 };
 
 /* The arguments of each of the three directions: the same words, which no kernel writes. */
 typedef spindl_convolution_arguments spindl_tile;

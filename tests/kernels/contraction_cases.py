@@ -178,6 +178,7 @@ def execute(
     where: str,
     *,
     sums: bool = False,
+    narrow: bool = False,
     before: Array | None = None,
     site: Site | None = None,
     window: tuple[int, int] | None = None,
@@ -190,6 +191,7 @@ def execute(
         direction: name of the kernel.
         where: as for the harness.
         sums: exact sums instead of rounded ones.
+        narrow: a weight gradient as int16.
         before: what lies in the place of the result, to be added to.
         site: the site before; by default one that has seen nothing.
         window: rows (first, last + 1) of the result's image, or of y for a weight gradient; the other tensor is cut to
@@ -209,7 +211,7 @@ def execute(
     first_y, last_y = y_rows[0], max(min(y_rows[1], case.y_shape[0]), y_rows[0] + 1)
     cut = {"x": slice(first_x, last_x), "y": slice(first_y, last_y), "w": slice(None)}
     more = {"x": case.x_more, "y": case.y_more, "w": 0}
-    kind = np.int64 if sums else np.int32 if result_name == "w" else np.int16
+    kind = np.int64 if sums else np.int32 if result_name == "w" and not narrow else np.int16
     buffers: dict[str, Array] = {}
     for name in "xwy":
         if name == result_name:
@@ -223,7 +225,7 @@ def execute(
     biased = case.bias is not None and direction == "convolution" and not sums
     if biased:
         buffers["bias"] = case.bias_mantissas().astype(np.int32)
-    flags = FLAGS["SUMS"] * sums | FLAGS["ADD"] * (before is not None)
+    flags = FLAGS["SUMS"] * sums | FLAGS["NARROW"] * narrow | FLAGS["ADD"] * (before is not None)
     flags |= FLAGS["RELU"] * (case.relu and direction == "convolution" and not sums)
     operands = [i for i, name in enumerate("xwy") if name != result_name]
     arguments = {

@@ -188,7 +188,7 @@ typedef struct {
     uint32_t bias_exponent; /* number of the value that is the bias */
     uint32_t site; /* number of the site that the result is rounded to; unused with SUMS */
     uint32_t bits; /* of the rounded result, 8 to 16; unused with SUMS */
-    uint32_t flags; /* RELU 1 (only convolution), SUMS 2, ADD 4 */
+    uint32_t flags; /* RELU 1 (only convolution), SUMS 2, ADD 4, NARROW 8 (only convolution_weight_gradient, images 1) */
 } spindl_convolution_arguments;
 typedef char spindl_convolution_arguments_size[sizeof(spindl_convolution_arguments) == 120 ? 1 : -1];
 int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_context *context);
@@ -226,14 +226,14 @@ typedef struct {
     uint32_t bias_exponent; /* number of the value that is the bias */
     uint32_t site; /* number of the site that the result is rounded to; unused with SUMS */
     uint32_t bits; /* of the rounded result, 8 to 16; unused with SUMS */
-    uint32_t flags; /* RELU 1 (only convolution), SUMS 2, ADD 4 */
+    uint32_t flags; /* RELU 1 (only convolution), SUMS 2, ADD 4, NARROW 8 (only convolution_weight_gradient, images 1) */
 } spindl_convolution_input_gradient_arguments;
 typedef char spindl_convolution_input_gradient_arguments_size[sizeof(spindl_convolution_input_gradient_arguments) == 120 ? 1 : -1];
 int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_arguments *arguments, spindl_context *context);
 uint32_t spindl_convolution_input_gradient_cycles(const spindl_convolution_input_gradient_arguments *arguments);
 uint32_t spindl_convolution_input_gradient_scratch(const spindl_convolution_input_gradient_arguments *arguments);
 
-/* w from x and y. Rounded: each image is a gradient group; its sums are rounded to the site and the images are added in int32 (all rows of an image must be in the tile). With SUMS: int64 sums over all images of the tile. As convolution otherwise. */
+/* w from x and y. Rounded: each image is a gradient group; its sums are rounded to the site and the images are added in int32 (all rows of an image must be in the tile); with NARROW one image as int16. With SUMS: int64 sums over all images of the tile. As convolution otherwise. */
 typedef struct {
     uint32_t x; /* address of x; int16, a multiple of 2 */
     uint32_t w; /* address of w; int16 a multiple of 2, int32 and int64 a multiple of 4 */
@@ -264,7 +264,7 @@ typedef struct {
     uint32_t bias_exponent; /* number of the value that is the bias */
     uint32_t site; /* number of the site that the result is rounded to; unused with SUMS */
     uint32_t bits; /* of the rounded result, 8 to 16; unused with SUMS */
-    uint32_t flags; /* RELU 1 (only convolution), SUMS 2, ADD 4 */
+    uint32_t flags; /* RELU 1 (only convolution), SUMS 2, ADD 4, NARROW 8 (only convolution_weight_gradient, images 1) */
 } spindl_convolution_weight_gradient_arguments;
 typedef char spindl_convolution_weight_gradient_arguments_size[sizeof(spindl_convolution_weight_gradient_arguments) == 120 ? 1 : -1];
 int spindl_convolution_weight_gradient(const spindl_convolution_weight_gradient_arguments *arguments, spindl_context *context);

@@ -1,4 +1,4 @@
-/* options: -Os */
+/* options: -Os -mthumb */
 /* Barriers.
  *
  * On a chip: each core has one bit in the system controller's flag register. A barrier is over when all bits have changed:

@@ -57,14 +57,6 @@ static void write_counters(void) {
     record->packets_received = counters.packets_received;
 }
 
-static const char *error_name(uint32_t error) {
-#define NAME(number, name) case number: return name;
-    switch (error) {
-        SPINDL_EVERY_STOP(NAME)
-        default: return "unknown error";
-    }
-}
-
 void stop(uint32_t error, uint32_t detail, uint32_t detail2) {
     VIC_DISABLE = ~(1u << SOURCE_PACKET); /* packets are still taken: one that lies about would block the router */
     ticking(0);
@@ -77,18 +69,12 @@ void stop(uint32_t error, uint32_t detail, uint32_t detail2) {
         write_counters();
         record->error = error;
     }
-    print("stop: ");
-    print(error_name(error));
-    print(" at step ");
-    print_number(counters.step);
-    print(", kernel ");
-    print_number(counters.kernel_number);
-    print(", node ");
-    print_number(counters.node);
-    print(", details ");
-    print_number(detail);
-    print(" ");
-    print_number(detail2);
+    static const char labels[6][10] = {"stop: ", " step ", " kernel ", " node ", " details ", " "};
+    const uint32_t numbers[6] = {error, counters.step, counters.kernel_number, counters.node, detail, detail2};
+    for (int i = 0; i < 6; i++) {
+        print(labels[i]);
+        print_number(numbers[i]);
+    }
     print("\n");
     set_state(STATE_RUN_TIME_EXCEPTION);
     for (;;) wait_for_interrupt();

@@ -40,7 +40,6 @@ fast_interrupt:
     str r0, [r0, #0x30]             /* this interrupt has been served */
     ldm sp!, {r0-r3, r12, pc}^
     .endm
-    handler enter_dma, dma_interrupt
     handler enter_dma_error, dma_error_interrupt
     handler enter_monitor, monitor_interrupt
     handler enter_tick, tick_interrupt

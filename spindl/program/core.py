@@ -209,6 +209,4 @@ def c_header() -> str:
     lines += [f"#define SPINDL_{name} {value}u" for name, value in macros.items()]
     for record in (CORE, REGION, ROUTE, STEP_COUNTERS):
         lines += ["", *record.c_typedef()]
-    lines += ["", "/* X(number, name) for every error. */", "#define SPINDL_EVERY_STOP(X) \\"]
-    lines += [f'    X({number}, "{name}") \\' for name, (number, _) in ERRORS.items()]
     return "\n".join([*lines, "", "#endif", ""])

@@ -89,17 +89,35 @@ void dma_wait(uint32_t rows); /* until engine.rows_done has reached `rows` */
 
 /* barrier.c: cores of a chip meet by flags of the system controller, chips by packets. */
 void packets_start(void);
-void packet_interrupt(void);
+void packet_arrived(uint32_t key, uint32_t payload); /* from the interrupt */
 void send_packet(uint32_t key, uint32_t payload);
 void meet(int all_chips);
-void answer_again(void); /* to chips that wait for a barrier that is over: their answer was lost */
+void answer_again(void); /* to those that have not heard of a barrier or an acknowledgement; if answers_due */
+
+/* streams.c, packets.S */
+typedef struct {
+    uint32_t *buffer;
+    volatile uint32_t missing; /* places */
+    uint32_t seen[32];         /* bit per place */
+} listener;
+typedef struct { /* packets.S knows these offsets */
+    struct {
+        uint32_t key, capacity; /* of the block's head; places, 0: nobody listens */
+    } place[2];
+    volatile uint32_t taken; /* packets */
+    listener of[2];
+} listening;
+extern listening listeners;
+extern volatile uint32_t answers_due; /* bits 0, 1: acknowledge the block of that slot again; 2: a barrier is over */
+void stream_arrived(uint32_t key, uint32_t payload);
+void acknowledge_again(uint32_t slots);
 
 /* walker.c, table.c */
 typedef struct {
     uint64_t cycles, kernel, dma, barrier, stream, read, written;
     uint32_t steps, tiles_redone;
     uint32_t step, kernel_number, node; /* where it is, for errors */
-    uint32_t packets_sent, packets_received;
+    uint32_t packets_sent;
 } walk_counters;
 extern walk_counters counters;
 void walk(void);

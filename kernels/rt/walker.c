@@ -77,7 +77,7 @@ static void here(const open_step *at, uint32_t number) {
     counters.node = at->step->node;
 }
 
-enum { NOT_EARLY = SPINDL_STEP_BARRIER_BEFORE | SPINDL_STEP_ORDERED | SPINDL_STEP_IF_SET | SPINDL_STEP_WAIT_STREAM };
+enum { NOT_EARLY = SPINDL_STEP_BARRIER_BEFORE | SPINDL_STEP_ORDERED | SPINDL_STEP_IF_SET };
 
 void walk(void) {
     uint32_t clock = cycle_count();
@@ -98,6 +98,7 @@ void walk(void) {
         const uint32_t kernel_before = (uint32_t)counters.kernel, dma_before = (uint32_t)counters.dma;
         const uint32_t barrier_before = (uint32_t)counters.barrier;
         int left_out = 0;
+        if (answers_due) answer_again();
         here(&now, number);
         if (!early) {
             if (flags & SPINDL_STEP_BARRIER_BEFORE) barrier(flags);

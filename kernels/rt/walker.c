@@ -2,7 +2,7 @@
 /* Steps through the schedule table: loads, kernel, stores, barriers, in the order that spindl.program.schedule defines. */
 #include "runtime.h"
 
-enum { SLOTS = 3, CRC_PIECE = 4096 };
+enum { SLOTS = 3 };
 
 typedef struct {
     const spindl_schedule_step *step;
@@ -13,43 +13,6 @@ typedef struct {
 
 /* Blocks of the steps k - 1 (its stores may still be in the queue), k and k + 1, then k + 2 over k - 1. */
 static uint32_t blocks[SLOTS][SPINDL_LARGEST_BLOCK / 4];
-static spindl_schedule_transfer fetches[SLOTS];
-static spindl_region regions[SPINDL_LARGEST_REGIONS];
-static uint32_t region_count;
-static spindl_schedule_header header;
-static uint32_t table_at, table_bytes;     /* of the blocks */
-static uint32_t checked_at, checked_crc;   /* the table whose CRC was right */
-static spindl_context context;
-
-static int in_regions(uint32_t start, uint64_t bytes, uint32_t writable) {
-    for (uint32_t i = 0; i < region_count; i++) {
-        const spindl_region *r = &regions[i];
-        if (start >= r->start && start < r->end && bytes <= r->end - start && (r->flags & writable) == writable) return 1;
-    }
-    return 0;
-}
-
-static int in_tiles(uint32_t start, uint64_t bytes) {
-    return start >= SPINDL_TILES_START && start <= SPINDL_TILES_END && bytes <= SPINDL_TILES_END - start;
-}
-
-static void read_regions(void) {
-    const spindl_region *from = (const spindl_region *)(uintptr_t)record->regions;
-    region_count = record->region_count;
-    if (region_count > SPINDL_LARGEST_REGIONS) {
-        const uint32_t asked = region_count;
-        region_count = 0;
-        stop(SPINDL_STOP_REGIONS, asked, 0);
-    }
-    for (uint32_t i = 0; i < region_count; i++) regions[i] = from[i];
-}
-
-/* Asks for bytes of the table; they are there when rows_done has reached the result. */
-static uint32_t fetch(uint32_t slot, uint32_t sdram, uint32_t dtcm, uint32_t bytes) {
-    fetches[slot] = (spindl_schedule_transfer){sdram, dtcm, bytes, 1, SPINDL_TRANSFER_TO_DTCM, 0, 0};
-    counters.read += dma_enqueue(&fetches[slot], 1);
-    return rows_asked;
-}
 
 static uint32_t fetch_block(uint32_t number, uint32_t offset, uint32_t bytes) {
     if (bytes < sizeof(spindl_schedule_step) || bytes > SPINDL_LARGEST_BLOCK || bytes & 3 || offset + bytes > table_bytes) {
@@ -58,69 +21,6 @@ static uint32_t fetch_block(uint32_t number, uint32_t offset, uint32_t bytes) {
     }
     const uint32_t slot = number % SLOTS;
     return fetch(slot, table_at + offset, (uint32_t)(uintptr_t)blocks[slot], bytes);
-}
-
-/* zlib's CRC-32 of the header without its last word and of all blocks, through the tiles' memory. */
-static uint32_t table_crc(void) {
-    uint32_t *table = (uint32_t *)(uintptr_t)SPINDL_TILES_START;
-    for (uint32_t i = 0; i < 256; i++) {
-        uint32_t value = i;
-        for (int bit = 0; bit < 8; bit++) value = value >> 1 ^ (value & 1 ? 0xedb88320u : 0);
-        table[i] = value;
-    }
-    uint32_t crc = 0xffffffff;
-    const uint8_t *bytes = (const uint8_t *)&header;
-    for (uint32_t i = 0; i < sizeof header - 4; i++) crc = crc >> 8 ^ table[(crc ^ bytes[i]) & 255];
-    const uint32_t room[2] = {SPINDL_TILES_START + 1024, SPINDL_TILES_START + 1024 + CRC_PIECE};
-    uint32_t there = 0;
-    for (uint32_t done = 0, piece = 0; done < table_bytes; done += CRC_PIECE, piece ^= 1) {
-        const uint32_t left = table_bytes - done, here = left < CRC_PIECE ? left : CRC_PIECE;
-        if (done == 0) there = fetch(piece, table_at, room[piece], here);
-        dma_wait(there);
-        if (left > CRC_PIECE) {
-            const uint32_t more = left - CRC_PIECE;
-            there = fetch(piece ^ 1, table_at + done + CRC_PIECE, room[piece ^ 1], more < CRC_PIECE ? more : CRC_PIECE);
-        }
-        const uint32_t *words = (const uint32_t *)(uintptr_t)room[piece];
-        for (uint32_t i = 0; i < here / 4; i++) {
-            crc ^= words[i];
-            crc = crc >> 8 ^ table[crc & 255];
-            crc = crc >> 8 ^ table[crc & 255];
-            crc = crc >> 8 ^ table[crc & 255];
-            crc = crc >> 8 ^ table[crc & 255];
-        }
-    }
-    return ~crc;
-}
-
-static void check_table(void) {
-    const uint32_t at = record->schedule, bytes = record->schedule_bytes;
-    if (at & 3 || bytes & 3 || bytes < sizeof header || !in_regions(at, bytes, 0)) stop(SPINDL_STOP_SCHEDULE_PLACE, at, bytes);
-    dma_wait(fetch(0, at, (uint32_t)(uintptr_t)&header, sizeof header));
-    table_at = at + sizeof header;
-    table_bytes = header.bytes;
-    if (header.magic != SPINDL_SCHEDULE_MAGIC) stop(SPINDL_STOP_SCHEDULE_MAGIC, header.magic, 0);
-    if (header.version != SPINDL_SCHEDULE_VERSION) stop(SPINDL_STOP_SCHEDULE_VERSION, header.version, 0);
-    if (header.image != image_version) stop(SPINDL_STOP_IMAGE, header.image, image_version);
-    if (table_bytes & 3 || table_bytes > bytes - sizeof header) stop(SPINDL_STOP_SCHEDULE_PLACE, at, table_bytes);
-    if (checked_at != at || checked_crc != header.crc) {
-        const uint32_t crc = table_crc();
-        if (crc != header.crc) stop(SPINDL_STOP_SCHEDULE_CRC, crc, header.crc);
-        checked_at = at;
-        checked_crc = crc;
-    }
-    uint32_t cores = 0;
-    for (uint32_t left = place.members; left; left &= left - 1) cores++;
-    if (header.cores > 1 && (cores != header.cores || !(place.members & own_flag))) {
-        stop(SPINDL_STOP_SCHEDULE_CORES, header.cores, place.members);
-    }
-    const uint32_t exponents = 2u * header.exponent_count, sites = sizeof(spindl_site) * header.site_count;
-    if (exponents && (header.exponents & 3 || !in_tiles(header.exponents, exponents))) {
-        stop(SPINDL_STOP_SCHEDULE_TABLES, header.exponents, exponents);
-    }
-    if (sites && (header.sites & 3 || !in_tiles(header.sites, sites))) stop(SPINDL_STOP_SCHEDULE_TABLES, header.sites, sites);
-    context = (spindl_context){(int16_t *)(uintptr_t)header.exponents, (spindl_site *)(uintptr_t)header.sites,
-                               header.exponent_count, header.site_count, 0};
 }
 
 static void check_transfers(const spindl_schedule_transfer *t, uint32_t count, uint32_t direction) {
@@ -177,7 +77,7 @@ static void here(const open_step *at, uint32_t number) {
     counters.node = at->step->node;
 }
 
-enum { NOT_EARLY = SPINDL_STEP_BARRIER_BEFORE | SPINDL_STEP_ORDERED | SPINDL_STEP_IF_SET | SPINDL_STEP_WAIT_STREAM };
+enum { NOT_EARLY = SPINDL_STEP_BARRIER_BEFORE | SPINDL_STEP_ORDERED | SPINDL_STEP_IF_SET };
 
 void walk(void) {
     uint32_t clock = cycle_count();
@@ -198,6 +98,7 @@ void walk(void) {
         const uint32_t kernel_before = (uint32_t)counters.kernel, dma_before = (uint32_t)counters.dma;
         const uint32_t barrier_before = (uint32_t)counters.barrier;
         int left_out = 0;
+        if (answers_due) answer_again();
         here(&now, number);
         if (!early) {
             if (flags & SPINDL_STEP_BARRIER_BEFORE) barrier(flags);

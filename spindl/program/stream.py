@@ -5,10 +5,15 @@ A block is up to 1,023 words. Each word is one packet with a 32-bit payload; its
     key[31:14] stream   key[13:10] block number modulo 16   key[9:0] place in the block
 
 Place 0 carries the block's head: its number of words (low 16 bits) and a 16-bit checksum of them (high 16 bits).
-Packets may
-come in any order and more than once. A receiver places by index, ignores repeats, and acknowledges a block when all
-of it is
-there; until then the sender keeps it, and sends again the places that the receiver names.
+Packets may come in any order and more than once. A receiver places by index, ignores repeats, and acknowledges a
+block when all of it is there; until then the sender keeps it, and sends again the places that the receiver names.
+
+Data streams have even numbers; stream + 1 leads back, from the receivers to the sender, with the block's number:
+
+    acknowledgement   place 0, payload = receiver
+    request           first missing place, payload = 1 << 31 | number of places << 8 | receiver
+
+The kernels `send`, `listen` and `receive` of the runtime do this on the cores.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ from dataclasses import dataclass, field
 
 from spindl.program.errors import ProgramError
 
-STREAM_VERSION = 1
+STREAM_VERSION = 2
 """Raised whenever the key or the head changes."""
 STREAM_BITS, BLOCK_BITS, PLACE_BITS = 18, 4, 10
 LARGEST_BLOCK = (1 << PLACE_BITS) - 1

@@ -103,7 +103,7 @@ static void set_routes(void) {
         ROUTER_MASK(i) = routes[i].mask;
         ROUTER_ROUTE(i) = routes[i].route;
     }
-    ROUTER_CONTROL = ROUTER_CONTROL | 1u;
+    ROUTER_CONTROL = (ROUTER_CONTROL & 0xffffu) | 0x00400000u | 1u; /* wait 240 router cycles, as SC&MP has it */
 }
 
 static void sleep_until_command(void) {

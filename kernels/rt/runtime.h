@@ -90,9 +90,14 @@ void dma_wait(uint32_t rows); /* until engine.rows_done has reached `rows` */
 /* barrier.c: cores of a chip meet by flags of the system controller, chips by packets. */
 void packets_start(void);
 void packet_arrived(uint32_t key, uint32_t payload); /* from the interrupt */
-void send_packet(uint32_t key, uint32_t payload);
 void meet(int all_chips);
 void answer_again(void); /* to those that have not heard of a barrier or an acknowledgement; if answers_due */
+
+/* send.c */
+void send_packet(uint32_t key, uint32_t payload);
+void send_words(uint32_t key, const uint32_t *words, uint32_t count, uint32_t gap); /* keys count up; gap in cycles */
+
+uint32_t checksum(const uint32_t *words, uint32_t count); /* of a block */
 
 /* streams.c, packets.S */
 typedef struct {

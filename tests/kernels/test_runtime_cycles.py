@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from spindl.program import costs
 from spindl.program.image import Image, load_image
 from spindl.program.kernels import KERNELS
-from spindl.program.schedule import Schedule, Step, Tables, Transfer
+from spindl.program.schedule import STEP, TRANSFER, Schedule, Step, Tables, Transfer
 from spindl.run.emu.direct import SDRAM, walk
+from tests.kernels.harness import places, run
 
 COPY = KERNELS["copy"]
 X, Y = 0x400000, 0x404040
+TUNED = places("copy")[-1]
 
 
 @pytest.fixture(scope="module")
@@ -30,36 +34,41 @@ def cycles_per_step(image: Image, step: Step, cores: int = 1) -> float:
     return (cycles(180) - cycles(60)) / 120
 
 
+def crc(transfers: int = 0, words: int = 0) -> int:
+    """The part of a step in the check of a table that the core has not met before."""
+    return costs.CRC_WORD * ((STEP.layout.size + TRANSFER.layout.size * transfers) // 4 + words)
+
+
 @pytest.fixture(scope="module")
 def empty(image: Image) -> float:
-    return cycles_per_step(image, Step(0, 0))
+    return cycles_per_step(image, Step(0, 0)) - crc()
 
 
 def test_a_step_without_anything(empty: float) -> None:
-    assert empty < 1100  # 150 of them are its part of the table's CRC, when the core meets the table first
+    assert empty == pytest.approx(costs.step(False, 0, 0, 0), rel=0.1)
 
 
-@pytest.mark.parametrize(("cores", "cycles"), [(2, 500), (4, 600), (8, 750), (16, 800)])
-def test_a_barrier(image: Image, empty: float, cores: int, cycles: int) -> None:
+@pytest.mark.parametrize("cores", [2, 4, 8, 16])
+def test_a_barrier(image: Image, empty: float, cores: int) -> None:
     step = Step(0, 0, barrier_after=True)
-    assert cycles_per_step(image, step, cores) - empty < cycles
+    assert cycles_per_step(image, step, cores) - crc() - empty == pytest.approx(costs.barrier(cores), rel=0.2)
 
 
-def test_a_row_of_a_transfer(image: Image) -> None:
-    """Beside a kernel that runs meanwhile: what the rows take away from it."""
-
-    def step(rows: int) -> Step:
-        words = COPY.words({"x": X, "y": Y, "words": 2000})
-        return Step(COPY.number, 0, (Transfer(SDRAM, X, 4096 // rows, rows, 4096 // rows, 4096 // rows),), words=words)
-
-    row = (cycles_per_step(image, step(32)) - cycles_per_step(image, step(1))) / 31
-    assert row < 105
+def kernel_step(transfers: int, rows: int) -> Step:
+    """A kernel that takes longer than its loads."""
+    words = COPY.words({"x": X, "y": Y, "words": 2000})
+    size = 2048 // rows // transfers
+    return Step(COPY.number, 0, (Transfer(SDRAM, X, size, rows, size, size),) * transfers, words=words)
 
 
-def test_a_transfer_more(image: Image) -> None:
-    def step(count: int) -> Step:
-        words = COPY.words({"x": X, "y": Y, "words": 2000})
-        return Step(COPY.number, 0, (Transfer(SDRAM, X, 64),) * count, words=words)
+@pytest.mark.parametrize(("transfers", "rows"), [(1, 1), (1, 16), (8, 1), (4, 8)])
+def test_transfers(image: Image, transfers: int, rows: int) -> None:
+    kernel = run("copy", {"words": 2000}, {"x": np.zeros(2000, np.uint32), "y": np.zeros(2000, np.uint32)}, where=TUNED)
+    found = cycles_per_step(image, kernel_step(transfers, rows)) - crc(transfers, len(COPY.arguments)) - kernel.cycles
+    assert found == pytest.approx(costs.step(True, transfers, 0, transfers * rows), rel=0.1)
 
-    transfer = (cycles_per_step(image, step(9)) - cycles_per_step(image, step(1))) / 8
-    assert transfer < 450  # 150 of them are its part of the CRC
+
+def test_step_counters(image: Image) -> None:
+    schedule = Schedule((Step(0, 0),) * 100, image.version)
+    cycles = [walk(image, [schedule], {}, step_counters=on).cores[0, 0][0].counters["cycles"] for on in (False, True)]
+    assert (cycles[1] - cycles[0]) / 100 == pytest.approx(costs.STEP_COUNTERS, rel=0.15)

@@ -12,7 +12,7 @@
  */
 #include "runtime.h"
 
-enum { SEND_TRIES = 1000000, AGAIN = 2, RELEASE_DUE = 4 }; /* AGAIN: ticks after which an arrival is repeated */
+enum { AGAIN = 2, RELEASE_DUE = 4 }; /* AGAIN: ticks after which an arrival is repeated */
 
 static struct {
     uint32_t number;              /* of the next barrier between chips; counts from 1 */
@@ -24,15 +24,6 @@ void packets_start(void) {
     chips.number = 1;
     COMMS_CONTROL = 0; /* multicast */
     while (COMMS_STATUS & COMMS_RECEIVED) (void)COMMS_KEY;
-}
-
-void send_packet(uint32_t key, uint32_t payload) {
-    for (uint32_t tries = 0; !(COMMS_CONTROL & COMMS_NOT_FULL); tries++) {
-        if (tries > SEND_TRIES) stop(SPINDL_STOP_SEND_TIME_OUT, key, 0);
-    }
-    COMMS_SEND_PAYLOAD = payload;
-    COMMS_SEND_KEY = key;
-    counters.packets_sent++;
 }
 
 void packet_arrived(uint32_t key, uint32_t payload) {

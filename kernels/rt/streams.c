@@ -10,6 +10,11 @@ enum { BLOCKS = 16, PLACES = 1024, REQUESTS = 8, RUNS_AT_ONCE = 8, SAY_AGAIN = 2
 #define STREAM_KEY(stream, block) ((stream) << 14 | (block) % BLOCKS << 10)
 #define REQUEST (1u << 31)
 
+/* What every answer to a block's packets contains. */
+static uint32_t check_of(uint32_t data_key) {
+    return ((data_key >> 10 ^ 0x5a5a) & 0x7fff) << 16;
+}
+
 listening listeners; /* packets.S knows its layout */
 volatile uint32_t answers_due;
 
@@ -30,11 +35,12 @@ static struct {
 /* From the packet interrupt: every packet that is not part of a block that is listened to. */
 void stream_arrived(uint32_t key, uint32_t payload) {
     if ((key & ~(PLACES - 1)) == sending.answer_key) {
+        if ((payload ^ check_of(sending.data_key)) & 0x7fff0000) return; /* changed on its way */
         if (!(payload & REQUEST)) {
             sending.acknowledged |= 1u << (payload & 31);
         } else if (sending.asked - sending.served < REQUESTS) {
             sending.requests[sending.asked % REQUESTS].first = key & (PLACES - 1);
-            sending.requests[sending.asked % REQUESTS].count = payload >> 8 & 0x7fffff;
+            sending.requests[sending.asked % REQUESTS].count = payload >> 5 & 0x7ff;
             sending.asked++;
         }
         return;
@@ -47,32 +53,17 @@ void stream_arrived(uint32_t key, uint32_t payload) {
 void acknowledge_again(uint32_t slots) {
     for (uint32_t slot = 0; slot < 2; slot++) {
         if (slots >> slot & 1) {
-            send_packet(complete[slot].key + (1u << 14), complete[slot].receiver);
+            send_packet(complete[slot].key + (1u << 14), check_of(complete[slot].key) | complete[slot].receiver);
         }
     }
 }
 
 static void send_places(uint32_t first, uint32_t count) {
-    uint32_t before = cycle_count();
-    for (uint32_t place = first; place < first + count && place <= sending.count; place++) {
-        send_packet(sending.data_key + place, place ? sending.words[place - 1] : sending.head);
-        while (cycle_count() - before < sending.gap) {}
-        before = cycle_count();
-    }
-}
-
-/* Sum of the halves, each times its place, modulo 2^16 - 1. */
-static uint32_t checksum(const uint32_t *words, uint32_t count) {
-    uint32_t sum = 0, weight = 1;
-    for (uint32_t i = 0; i < count; i++) {
-        sum += weight * (words[i] & 0xffff);
-        sum = (sum & 0xffff) + (sum >> 16);
-        sum += (weight + 1) * (words[i] >> 16);
-        sum = (sum & 0xffff) + (sum >> 16);
-        weight += 2;
-    }
-    while (sum >= 0xffff) sum -= 0xffff;
-    return sum;
+    if (first > sending.count) return;
+    const uint32_t end = count > sending.count + 1 - first ? sending.count + 1 : first + count;
+    if (first == 0 && end > 0) send_packet(sending.data_key, sending.head);
+    if (first == 0) first = 1;
+    if (first < end) send_words(sending.data_key + first, sending.words + first - 1, end - first, sending.gap);
 }
 
 static int heard(uint32_t receivers) {
@@ -147,20 +138,25 @@ static int seen(const listener *l, uint32_t place) {
     return l->seen[place / 32] >> place % 32 & 1;
 }
 
-static uint32_t awaiting, me; /* slot and number, for late_block */
+static uint32_t awaiting, me, last_missing; /* slot, number, places missing at the last look; for late_block */
 
 static void late_block(uint32_t waited) {
     (void)waited;
     const listener *l = &listeners.of[awaiting];
-    const uint32_t key = listeners.place[awaiting].key, end = listeners.place[awaiting].capacity;
-    if (++total > time_out) stop(SPINDL_STOP_RECEIVE_TIME_OUT, key, l->missing);
+    const uint32_t key = listeners.place[awaiting].key, end = listeners.place[awaiting].capacity, missing = l->missing;
+    if (++total > time_out) stop(SPINDL_STOP_RECEIVE_TIME_OUT, key, missing);
     answer_again();
+    /* While packets come there is nothing to ask for; before the first one it is the sender who speaks again. */
+    const int silent = missing == last_missing && missing != end;
+    last_missing = missing;
+    if (!silent) return;
     for (uint32_t place = 0, runs = 0; place < end && runs < RUNS_AT_ONCE; place++) {
         if (seen(l, place)) continue;
         const uint32_t first = place;
-        while (place < end && !seen(l, place)) place++;
-        send_packet(key + (1u << 14) + first, REQUEST | (place - first) << 8 | me);
         runs++;
+        if (runs == RUNS_AT_ONCE) place = end; /* many holes: the rest as a whole */
+        while (place < end && !seen(l, place)) place++;
+        send_packet(key + (1u << 14) + first, REQUEST | check_of(key) | (place - first) << 5 | me);
     }
 }
 
@@ -176,6 +172,7 @@ int spindl_receive(const spindl_receive_arguments *arguments, spindl_context *co
     const uint32_t *block = listeners.of[slot].buffer;
     awaiting = slot;
     me = arguments->receiver;
+    last_missing = 0;
     total = 0;
     for (;;) {
         counters.stream += sleep_until(all_there, slot, late_block);
@@ -189,6 +186,7 @@ int spindl_receive(const spindl_receive_arguments *arguments, spindl_context *co
     complete[slot].receiver = me;
     listeners.place[slot].capacity = 0;
     restore_interrupts(status);
-    send_packet(complete[slot].key + (1u << 14), me);
+    answers_due |= 1u << slot;
+    answer_again();
     return SPINDL_OK;
 }

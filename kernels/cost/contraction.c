@@ -1,10 +1,10 @@
 /* Cycles and scratch bytes of contractions. The cycles are those of the tuned kernels on the emulator: what a call does is counted
  * as the kernel does it, times constants that bench/kernels.py fits. Not in them: tiles that are computed again because a sum
  * left int32, and blocks whose sums are the largest that a site has seen in the step (about 400 cycles each). */
-#include "../arm/positions.h"
 #include "../arm/scratch.h"
 #include "../arm/sweep.h"
 #include "contraction_cost.h"
+#include "positions.h"
 
 /* Loops of sweep.S and gather.S, whose cycles are known. */
 static uint64_t loop_cycles(uint32_t count, uint32_t turn, uint32_t cycles) {
@@ -34,7 +34,8 @@ static void add_sweep(spindl_counts *n, uint32_t columns, uint64_t block, bool s
 static void add_gather(spindl_counts *n, uint32_t count, bool by_words) {
     n->of[COUNT_GATHERS]++;
     if (by_words) n->known += count / 16 * 68 + count / 2 % 8 * 12;
-    else n->of[COUNT_VALUES] += 4 * count;
+    else n->known += 4 * (count / 4 * 12 + count % 4 * 9);
+    n->of[COUNT_VALUE_GATHERS] += !by_words;
 }
 
 /* Sums one by one. */
@@ -44,9 +45,20 @@ static void add_definition(spindl_counts *n, const spindl_tile *t, spindl_side d
     const uint64_t sums = t->groups * (direction == SPINDL_RESULT_Y   ? y * t->outputs
                                        : direction == SPINDL_RESULT_X ? x * t->inputs
                                                                       : taps * t->inputs * t->outputs * t->images);
+    uint64_t rows = 0, columns = 0; /* positions of y and taps that meet x */
+    for (uint32_t i = 0; i < t->kernel_rows; i++) {
+        const int32_t first = (int32_t)(i * t->dilation_rows) + t->top;
+        rows += spindl_before_end(t->y_rows, t->stride_rows, first, t->x_rows);
+        rows -= spindl_before_start(t->y_rows, t->stride_rows, first);
+    }
+    for (uint32_t j = 0; j < t->kernel_columns; j++) {
+        const int32_t first = (int32_t)(j * t->dilation_columns) + t->left;
+        columns += spindl_before_end(t->y_columns, t->stride_columns, first, t->x_columns);
+        columns -= spindl_before_start(t->y_columns, t->stride_columns, first);
+    }
     n->of[COUNT_SUMS] += sums;
-    n->of[COUNT_TERMS] += direction == SPINDL_RESULT_W ? sums * t->y_rows * t->y_columns : sums * taps;
-    n->of[COUNT_PRODUCTS] += y * t->groups * t->inputs * t->outputs * taps;
+    n->of[COUNT_TERMS] += direction == SPINDL_RESULT_W ? sums * t->y_rows : sums * taps;
+    n->of[COUNT_PRODUCTS] += t->images * rows * columns * t->groups * t->inputs * t->outputs;
 }
 
 typedef struct {
@@ -182,29 +194,31 @@ static void count_weights(spindl_counts *n, const spindl_tile *t) {
             const uint32_t there = sum - first < 4 ? sum - first : 4;
             n->of[COUNT_PANELS]++;
             add_sweep(n, t->outputs, block, there < 4);
-            if (!by_words) {
-                n->of[COUNT_VALUES] += 4 * pixels;
-                n->of[COUNT_ROWS] += 4 * images * t->y_rows;
-                continue;
-            }
-            const uint32_t tap = first / t->inputs;
+            if (!by_words) n->known += zero_cycles(2 * pixels);
+            for (uint32_t i = 0; i < (by_words ? 1 : there); i++) {
+            const uint32_t tap = (first + i) / t->inputs;
             const int32_t top = (int32_t)(tap / t->kernel_columns * t->dilation_rows) + t->top;
             const int32_t left = (int32_t)(tap % t->kernel_columns * t->dilation_columns) + t->left;
             const uint32_t above = spindl_before_start(t->y_rows, t->stride_rows, top);
             const uint32_t below = spindl_before_end(t->y_rows, t->stride_rows, top, t->x_rows);
             const uint32_t low = spindl_before_start(t->y_columns, t->stride_columns, left);
             const uint32_t high = spindl_before_end(t->y_columns, t->stride_columns, left, t->x_columns);
+            n->of[by_words ? COUNT_GATHERS : COUNT_VALUE_GATHERS]++;
             if (above >= below || low >= high) {
-                n->known += zero_cycles(2 * pixels);
+                if (by_words) n->known += zero_cycles(2 * pixels);
                 continue;
             }
             const uint32_t edge = low + t->y_columns - high, count = high - low;
             const uint32_t rows = images * (below - above);
-            n->of[COUNT_GATHERS] += images;
-            n->of[COUNT_PAIR_ROWS] += rows;
+            n->of[by_words ? COUNT_PAIR_ROWS : COUNT_VALUE_ROWS] += rows;
+            if (!by_words) {
+                n->known += rows * (count / 4 * 12 + count % 4 * 9);
+                continue;
+            }
             n->known += rows * (6 * edge + count / 4 * 28 + count % 4 * 8);
             if (above) n->known += images * zero_cycles(2 * above * t->y_columns);
             if (below < t->y_rows) n->known += images * zero_cycles(2 * (t->y_rows - below) * t->y_columns);
+            }
         }
     }
 }

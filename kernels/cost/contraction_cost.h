@@ -17,7 +17,8 @@ enum {
     COUNT_PIXELS,
     COUNT_PANELS,
     COUNT_GATHERS,      /* taps of four pixels */
-    COUNT_VALUES,       /* gathered one by one */
+    COUNT_VALUE_GATHERS,/* the same, value by value */
+    COUNT_VALUE_ROWS,
     COUNT_PAIR_ROWS,    /* gathered two words at a time */
     COUNT_RUNS,         /* taps that meet something */
     COUNT_EMPTY,        /* results that no tap meets */

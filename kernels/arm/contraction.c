@@ -55,7 +55,7 @@ void spindl_sweep_slow(spindl_sweep *s) {
             if (s->kind == SWEEP_ADD64) {
                 ((spindl_wide *)row)[i & 1] += sum;
             } else {
-                const int32_t y = spindl_round_slow(s->rounding, (int64_t)sum - half);
+                const int32_t y = spindl_round(s->rounding, (int64_t)sum - half);
                 if (narrow) ((int16_t *)row)[i & 1] = (int16_t)y;
                 else ((int32_t *)row)[i & 1] += y;
             }
@@ -141,16 +141,21 @@ static bool sweep_columns(call *c, const void *b, void *out, uint32_t columns, u
 /* What a sweep changes of the statistics, to be undone if its sums did not fit. */
 typedef struct {
     uint64_t magnitude;
-    uint32_t saturated;
+    int32_t fast;
+    uint32_t width, saturated;
 } before;
 
 static before seen(const call *c) {
-    return (before){c->finish.rounding.magnitude, c->finish.rounding.saturated};
+    const spindl_rounding *const r = &c->finish.rounding;
+    return (before){r->magnitude, r->fast, r->width, r->saturated};
 }
 
 static void forget(call *c, before old) {
-    c->finish.rounding.magnitude = old.magnitude;
-    c->finish.rounding.saturated = old.saturated;
+    spindl_rounding *const r = &c->finish.rounding;
+    r->magnitude = old.magnitude;
+    r->fast = old.fast;
+    r->width = old.width;
+    r->saturated = old.saturated;
     c->context->tiles_redone++;
 }
 

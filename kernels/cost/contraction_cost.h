@@ -6,6 +6,8 @@
 
 enum {
     COUNT_CALLS,
+    COUNT_SINGLE_CALLS, /* whose sums are made one by one */
+    COUNT_ROUNDED_CALLS,
     COUNT_GROUPS,       /* of channels, for a weight gradient times images that are rounded */
     COUNT_TAPS,         /* in lists */
     COUNT_BIASES,
@@ -25,8 +27,12 @@ enum {
     COUNT_SWEEPS,
     COUNT_ALONE,        /* last columns without a partner */
     COUNT_SLOW,         /* blocks with places that do not exist */
+    COUNT_SLOW_ROUNDED, /* results in them */
+    COUNT_SLOW_SUMS,
     COUNT_SUMS,         /* made one by one, their taps and their products */
+    COUNT_SUMS_ROUNDED,
     COUNT_TERMS,
+    COUNT_INNER,        /* loops over products */
     COUNT_PRODUCTS,
     COUNTS
 };

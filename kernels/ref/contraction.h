@@ -32,7 +32,7 @@ static inline int32_t spindl_finish_sum(spindl_finish *finish, int64_t sum, uint
     if (finish->bias) {
         sum = spindl_rsh(sum, finish->sum_shift) + spindl_rsh(finish->bias[channel], finish->bias_shift);
     }
-    return spindl_round_slow(&finish->rounding, sum);
+    return spindl_round(&finish->rounding, sum);
 }
 
 /* y[image][p][q] for all outputs of some groups: exact sums, one for each output. */

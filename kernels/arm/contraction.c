@@ -25,6 +25,7 @@ typedef struct {
     spindl_tap *taps;
     int32_t *start;
     spindl_bounds bounds;
+    spindl_wide *exact_sums; /* of a pixel */
     bool rounded;
     bool exact;          /* by the definition only: int32 sums would not do, or not be faster */
     const char *end;     /* code that finishes blocks */
@@ -54,7 +55,7 @@ void spindl_sweep_slow(spindl_sweep *s) {
             if (s->kind == SWEEP_ADD64) {
                 ((spindl_wide *)row)[i & 1] += sum;
             } else {
-                const int32_t y = spindl_round_slow(s->rounding, (int64_t)sum - half);
+                const int32_t y = spindl_round(s->rounding, (int64_t)sum - half);
                 if (narrow) ((int16_t *)row)[i & 1] = (int16_t)y;
                 else ((int32_t *)row)[i & 1] += y;
             }
@@ -76,7 +77,8 @@ APART static int begin(call *c, const spindl_tile *t, spindl_side direction, spi
     c->columns = at;
     c->taps = (spindl_tap *)(at += parts.columns);
     c->start = (int32_t *)(at += parts.taps);
-    c->bounds.zeros = (int16_t *)(at += parts.start);
+    c->exact_sums = (spindl_wide *)(void *)(at += parts.start);
+    c->bounds.zeros = (int16_t *)(at += parts.sums);
     spindl_zeros((uint32_t *)(void *)at, parts.zeros / 4);
     spindl_sweep *const s = c->sweep = (spindl_sweep *)(at + parts.zeros + parts.panel);
     const int32_t shift = sums ? 0 : c->finish.rounding.shift;
@@ -139,16 +141,21 @@ static bool sweep_columns(call *c, const void *b, void *out, uint32_t columns, u
 /* What a sweep changes of the statistics, to be undone if its sums did not fit. */
 typedef struct {
     uint64_t magnitude;
-    uint32_t saturated;
+    int32_t fast;
+    uint32_t width, saturated;
 } before;
 
 static before seen(const call *c) {
-    return (before){c->finish.rounding.magnitude, c->finish.rounding.saturated};
+    const spindl_rounding *const r = &c->finish.rounding;
+    return (before){r->magnitude, r->fast, r->width, r->saturated};
 }
 
 static void forget(call *c, before old) {
-    c->finish.rounding.magnitude = old.magnitude;
-    c->finish.rounding.saturated = old.saturated;
+    spindl_rounding *const r = &c->finish.rounding;
+    r->magnitude = old.magnitude;
+    r->fast = old.fast;
+    r->width = old.width;
+    r->saturated = old.saturated;
     c->context->tiles_redone++;
 }
 
@@ -173,10 +180,11 @@ typedef struct {
 
 /* Sums over channels of an image tensor, for the pixels of another. */
 typedef struct {
-    int64_t (*sum)(const spindl_tile *, uint32_t, uint32_t, uint32_t, uint32_t); /* one of them by its definition */
+    void (*sums)(const spindl_tile *, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, spindl_wide *); /* definition */
     image_tensor from, result;
     const uint8_t *b; /* columns of tap 0 */
     uint32_t channels, columns, group;
+    uint32_t groups; /* 1, or all where sums are made by the definition */
     bool by_words;
     bool joined;     /* all taps make one sum: columns lie tap after tap */
     uint32_t taps;
@@ -191,11 +199,11 @@ APART static uint32_t gather(const call *c, const contraction *n, uint32_t *pane
     if (n->by_words) return spindl_gather_rows(panel + 2 * k, count / 2, pixels, at, &c->bounds);
     uint32_t inside = 0;
     for (uint32_t row = 0; row < 4; row++, pixels++) {
-        int16_t *to = (int16_t *)panel + 2 * row;
+        int16_t *const to = (int16_t *)panel + (k >> 1) * 8 + 2 * row + (k & 1);
         const bool is = (uint32_t)(pixels->row + at->row) < c->bounds.rows &&
                         (uint32_t)(pixels->column + at->column) < c->bounds.columns;
         mantissas from = is ? (mantissas)(const void *)(pixels->from + at->from) : c->bounds.zeros;
-        for (uint32_t i = k; i < k + count; i++) to[(i >> 1) * 8 + (i & 1)] = *from++;
+        spindl_move_values(to, from, count, 2, k & 1 ? 14 : 2, k & 1 ? 2 : 14);
         inside += is;
     }
     return inside;
@@ -257,9 +265,10 @@ APART static void define(call *c, const contraction *n, const spindl_pixel *pixe
         const uint32_t index = (uint32_t)(pixels->out - n->result.base) / n->result.pitch;
         const uint32_t row = index / n->result.columns, x = index - row * n->result.columns;
         const uint32_t image = row / n->result.rows, y = row - image * n->result.rows;
-        for (uint32_t i = 0; i < n->columns; i++) {
+        n->sums(c->t, image, y, x, n->group, n->groups, c->exact_sums);
+        for (uint32_t i = 0; i < n->groups * n->columns; i++) {
+            const int64_t sum = c->exact_sums[i];
             const uint32_t channel = n->group * n->columns + i;
-            const int64_t sum = n->sum(c->t, image, y, x, channel);
             if (c->rounded) ((int16_t *)(void *)pixels->out)[i] = (int16_t)spindl_finish_sum(&c->finish, sum, channel);
             else ((spindl_wide *)(void *)pixels->out)[i] += sum - (swept ? (int32_t)sum : 0);
         }
@@ -362,7 +371,7 @@ int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_con
     const uint32_t result_bytes = result_bytes_of(&c);
     clear(&c, t->y, t->images * t->y_rows * t->y_columns, t->groups * t->outputs, t->y_pitch);
     contraction n = {
-        .sum = spindl_sum_y,
+        .sums = spindl_sums_y,
         .from = {SPINDL_POINTER(uint8_t, t->x), t->x_rows, t->x_columns, 2 * t->x_pitch},
         .result = {SPINDL_POINTER(uint8_t, t->y), t->y_rows, t->y_columns, result_bytes * t->y_pitch},
         .channels = t->inputs,
@@ -390,9 +399,10 @@ int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_con
     c.sweep->b_step = 4 * (int32_t)even;
     c.alone = 0x55;
     c.alone_pitch = -4;
-    for (; n.group < t->groups; n.group++) {
+    for (; n.group < t->groups; n.group += n.groups) {
         mantissas w = SPINDL_POINTER(const int16_t, t->w) + n.group * t->outputs * sum;
         begin_with_bias(&c, n.group);
+        n.groups = c.exact ? t->groups - n.group : 1;
         if (!c.exact && scratch_copies_columns(t, SPINDL_RESULT_Y)) w = copy_even(&c, w, t->outputs, sum, sum);
         n.b = (const uint8_t *)w;
         all_pixels(&c, &n, &area);
@@ -413,7 +423,7 @@ int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_ar
     const uint32_t result_bytes = result_bytes_of(&c);
     clear(&c, t->x, t->images * t->x_rows * t->x_columns, t->groups * t->inputs, t->x_pitch);
     contraction n = {
-        .sum = spindl_sum_x,
+        .sums = spindl_sums_x,
         .from = {SPINDL_POINTER(uint8_t, t->y), t->y_rows, t->y_columns, 2 * t->y_pitch},
         .result = {SPINDL_POINTER(uint8_t, t->x), t->x_rows, t->x_columns, result_bytes * t->x_pitch},
         .channels = t->outputs,
@@ -425,7 +435,8 @@ int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_ar
     c.sweep->b_step = 4;
     c.alone = 0x55;
     c.alone_pitch = c.sweep->pitch;
-    for (; n.group < t->groups; n.group++) {
+    n.groups = c.exact ? t->groups : 1;
+    for (; n.group < t->groups; n.group += n.groups) {
         mantissas w = SPINDL_POINTER(const int16_t, t->w) + n.group * t->outputs * taps * t->inputs;
         if (!c.exact && copy) {
             w = copy_even(&c, w, t->outputs * taps, t->inputs, t->inputs);
@@ -477,43 +488,29 @@ static void next_weight(const spindl_tile *t, weight *w) {
 
 /* x at four channels of one tap, for all positions of y in some images. */
 static void gather_tap(const spindl_tile *t, uint32_t *to, mantissas x, uint32_t images, const weight *w) {
-    const int32_t top = (int32_t)(w->row * t->dilation_rows) + t->top;
-    const int32_t left = (int32_t)(w->column * t->dilation_columns) + t->left;
-    const uint32_t above = spindl_before_start(t->y_rows, t->stride_rows, top);
-    const uint32_t below = spindl_before_end(t->y_rows, t->stride_rows, top, t->x_rows);
-    const uint32_t low = spindl_before_start(t->y_columns, t->stride_columns, left);
-    const uint32_t high = spindl_before_end(t->y_columns, t->stride_columns, left, t->x_columns);
-    if (above >= below || low >= high) { /* the tap meets nothing */
+    const spindl_window v = spindl_window_of(t, w->row, w->column);
+    if (!v.rows) {
         spindl_zeros(to, 2 * images * t->y_rows * t->y_columns);
         return;
     }
-    const int32_t pitch = 2 * (int32_t)t->x_pitch, row = (int32_t)t->x_columns;
-    const int32_t r = top + (int32_t)(above * t->stride_rows), s = left + (int32_t)(low * t->stride_columns);
-    spindl_pairs from = {below - above,
-                         low,
-                         high - low,
-                         t->y_columns - high,
-                         x + (r * row + s) * (int32_t)t->x_pitch + (int32_t)w->channel,
-                         pitch * (int32_t)t->stride_columns,
-                         pitch * row * (int32_t)t->stride_rows};
+    const uint32_t high = t->y_columns - v.low - v.columns, below = t->y_rows - v.above - v.rows;
+    spindl_pairs from = {v.rows, v.low, v.columns, high, x + v.from + w->channel, v.step, v.row_step};
     for (; images; images--, from.from += t->x_rows * t->x_columns * t->x_pitch) {
-        if (above) to = spindl_zeros(to, 2 * above * t->y_columns);
+        if (v.above) to = spindl_zeros(to, 2 * v.above * t->y_columns);
         to = spindl_gather_pairs(to, &from);
-        if (below < t->y_rows) to = spindl_zeros(to, 2 * (t->y_rows - below) * t->y_columns);
+        if (below) to = spindl_zeros(to, 2 * below * t->y_columns);
     }
 }
 
-/* x at one weight's place, value by value, into one row of a panel; or zeros where `w` is 0. */
-APART static void gather_values(const spindl_tile *t, int16_t *to, mantissas x, uint32_t images, const weight *w) {
-    for (uint32_t image = 0; image < images; image++, x += t->x_rows * t->x_columns * t->x_pitch) {
-        for (uint32_t p = 0; p < t->y_rows; p++) {
-            for (uint32_t q = 0; q < t->y_columns; q++, to += 4) {
-                *to = 0;
-                if (!w) continue;
-                const uint32_t r = p * t->stride_rows + w->row * t->dilation_rows + (uint32_t)t->top;
-                const uint32_t s = q * t->stride_columns + w->column * t->dilation_columns + (uint32_t)t->left;
-                if (r < t->x_rows && s < t->x_columns) *to = x[(r * t->x_columns + s) * t->x_pitch + w->channel];
-            }
+/* x at one weight's place, value by value, into one row of a panel of zeros. */
+static void gather_values(const spindl_tile *t, int16_t *to, mantissas x, uint32_t images, const weight *w) {
+    const spindl_window v = spindl_window_of(t, w->row, w->column);
+    to += 4 * (v.above * t->y_columns + v.low);
+    x += v.from + (int32_t)w->channel;
+    for (; images; images--, x += t->x_rows * t->x_columns * t->x_pitch, to += 4 * t->y_rows * t->y_columns) {
+        for (uint32_t i = 0; i < v.rows; i++) {
+            spindl_move_values(to + 4 * i * t->y_columns, (mantissas)(const void *)((const uint8_t *)x + (int32_t)i * v.row_step),
+                               v.columns, v.step, 8, 8);
         }
     }
 }
@@ -574,8 +571,9 @@ APART static void weights_of(call *c, uint32_t group, uint32_t image, uint32_t i
         if (fits) {
             if (by_words) gather_tap(t, panel + 1, x, images, four);
             else {
-                for (uint32_t i = 0; i < 4; i++) {
-                    gather_values(t, (int16_t *)(void *)(panel + 1) + i, x, images, i < count ? &four[i] : 0);
+                spindl_zeros(panel + 1, 2 * pixels);
+                for (uint32_t i = 0; i < count; i++) {
+                    gather_values(t, (int16_t *)(void *)(panel + 1) + i, x, images, &four[i]);
                 }
             }
             uint8_t *out = SPINDL_POINTER(uint8_t, t->w) + result_bytes * at;

@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from spindl.emulator import Faults, emulate
 from spindl.program.image import Image, load_image
 from spindl.program.kernels import KERNELS
+from spindl.program.load import Setting
 from spindl.program.schedule import Schedule, Step, Tables, Transfer
-from spindl.run.emu.direct import SDRAM, Result, walk
+from spindl.run.emu.direct import CONTROL, SDRAM, Result, walk, walk_chips
 
 COPY = KERNELS["copy"]
 A, B, C = 0x400000, 0x401000, 0x402000
@@ -103,3 +105,44 @@ def test_cores_exchange_blocks_at_barriers(image: Image, cores: int) -> None:
     blocks = [given[i * block : (i + 1) * block] for i in range(cores)]
     turned = [blocks[(i + rounds) % cores] for i in range(cores)]
     assert done.read(SDRAM, len(given)) == b"".join(turned)
+
+
+CHIPS = ((0, 0), (1, 0), (0, 1), (1, 1))
+ALL_SDRAM = Setting(((SDRAM, CONTROL, True),), chips=len(CHIPS), time_out=20)
+
+
+def machine_steps(slow: bool, rounds: int = 4) -> tuple[Step, ...]:
+    work = Step(COPY.number, 0, words=copy(A, B, 10000 if slow else 1))
+    return tuple(step for _ in range(rounds) for step in (work, Step(0, 1, barrier_before=True, machine=True)))
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.2])
+def test_chips_meet(image: Image, loss: float) -> None:
+    """One core of one chip is slow: all others wait for it in every round, also when packets are lost on the way."""
+    tables = Tables(cores=3)
+    schedules = {
+        xy: [Schedule(machine_steps(xy == (1, 1) and core == 2), image.version, tables) for core in range(3)]
+        for xy in CHIPS
+    }
+    faults = Faults(packet_loss=loss, seed=5)
+    done = walk_chips(image, schedules, {}, ALL_SDRAM, machine=emulate("spin3", connected=False, faults=faults))
+    done.check()
+    slow = done.cores[1, 1][2].counters["kernel_cycles"]
+    for xy, cores in done.cores.items():
+        for index, core in enumerate(cores):
+            waited = core.counters["cycles_waiting_barrier"]
+            if (xy, index) != ((1, 1), 2):
+                assert waited > 0.9 * slow
+            elif loss == 0:
+                assert waited < 0.1 * slow
+
+
+def test_a_chip_that_does_not_come_is_named(image: Image) -> None:
+    stays_away = (Step(0, 0),)
+    schedules = {xy: [Schedule(machine_steps(False) if xy != (0, 1) else stays_away, image.version)] for xy in CHIPS}
+    done = walk_chips(image, schedules, {}, ALL_SDRAM)
+    found = done.cores[0, 0][0].error or done.cores[1, 0][0].error
+    assert found is not None
+    assert (found.name, found.step) == ("MACHINE_TIME_OUT", 1)
+    leading = done.cores[0, 0][0].error
+    assert leading is None or leading.details == (1 << CHIPS.index((0, 1)), 1)

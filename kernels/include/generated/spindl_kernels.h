@@ -44,11 +44,14 @@ enum spindl_kernel_number {
     SPINDL_KERNEL_RUNNING_VARIANCE = 107,
     SPINDL_KERNEL_PAIR_TO_WIDE = 108,
     SPINDL_KERNEL_COPY = 160,
-    SPINDL_KERNEL_SUM_ROWS = 161,
-    SPINDL_KERNEL_BEGIN_SITES = 162,
-    SPINDL_KERNEL_MERGE_SITES = 163,
+    SPINDL_KERNEL_SEND = 161,
+    SPINDL_KERNEL_LISTEN = 162,
+    SPINDL_KERNEL_RECEIVE = 163,
     SPINDL_KERNEL_NEXT_SITES = 164,
     SPINDL_KERNEL_EXPONENTS = 165,
+    SPINDL_KERNEL_SUM_ROWS = 166,
+    SPINDL_KERNEL_BEGIN_SITES = 167,
+    SPINDL_KERNEL_MERGE_SITES = 168,
     SPINDL_KERNEL_DIRECTION = 170,
     SPINDL_KERNEL_SCALE_DIRECTION = 171,
     SPINDL_KERNEL_UPDATE = 172,
@@ -56,9 +59,6 @@ enum spindl_kernel_number {
     SPINDL_KERNEL_LARGEST_BITS = 176,
     SPINDL_KERNEL_SQUARED_NORM = 177,
     SPINDL_KERNEL_LARS_RATE = 178,
-    SPINDL_KERNEL_SEND = 200,
-    SPINDL_KERNEL_LISTEN = 201,
-    SPINDL_KERNEL_RECEIVE = 202,
 };
 
 /* The same, for macros that get the name of a kernel. */
@@ -101,11 +101,14 @@ enum spindl_kernel_number {
 #define SPINDL_NUMBER_running_variance 107
 #define SPINDL_NUMBER_pair_to_wide 108
 #define SPINDL_NUMBER_copy 160
-#define SPINDL_NUMBER_sum_rows 161
-#define SPINDL_NUMBER_begin_sites 162
-#define SPINDL_NUMBER_merge_sites 163
+#define SPINDL_NUMBER_send 161
+#define SPINDL_NUMBER_listen 162
+#define SPINDL_NUMBER_receive 163
 #define SPINDL_NUMBER_next_sites 164
 #define SPINDL_NUMBER_exponents 165
+#define SPINDL_NUMBER_sum_rows 166
+#define SPINDL_NUMBER_begin_sites 167
+#define SPINDL_NUMBER_merge_sites 168
 #define SPINDL_NUMBER_direction 170
 #define SPINDL_NUMBER_scale_direction 171
 #define SPINDL_NUMBER_update 172
@@ -924,6 +927,60 @@ int spindl_copy(const spindl_copy_arguments *arguments, spindl_context *context)
 uint32_t spindl_copy_cycles(const spindl_copy_arguments *arguments);
 uint32_t spindl_copy_scratch(const spindl_copy_arguments *arguments);
 
+/* Sends a block and waits until every receiver has it; sends again what they ask for. */
+typedef struct {
+    uint32_t stream; /* its number, even; the answers use stream + 1 */
+    uint32_t block; /* number of the block */
+    uint32_t x; /* the words, a multiple of 4 */
+    uint32_t words; /* their number, 1 to 1023 */
+    uint32_t receivers; /* bits of the receivers that have to acknowledge */
+    uint32_t gap; /* cycles from packet to packet, at least */
+} spindl_send_arguments;
+typedef char spindl_send_arguments_size[sizeof(spindl_send_arguments) == 24 ? 1 : -1];
+int spindl_send(const spindl_send_arguments *arguments, spindl_context *context);
+
+/* From now on the block's packets are taken: the word of place p goes to y + 4 p, the head to y. */
+typedef struct {
+    uint32_t slot; /* 0 or 1: two blocks can be under way */
+    uint32_t stream; /* its number, even; the answers use stream + 1 */
+    uint32_t block; /* number of the block */
+    uint32_t y; /* room for the block's head and its words, a multiple of 4 */
+    uint32_t words; /* number of words, 1 to 1023 */
+} spindl_listen_arguments;
+typedef char spindl_listen_arguments_size[sizeof(spindl_listen_arguments) == 20 ? 1 : -1];
+int spindl_listen(const spindl_listen_arguments *arguments, spindl_context *context);
+
+/* Waits until the block is complete, asking for what is missing; checks and acknowledges it. */
+typedef struct {
+    uint32_t slot; /* as given to listen */
+    uint32_t receiver; /* number of this receiver, 0 to 31 */
+} spindl_receive_arguments;
+typedef char spindl_receive_arguments_size[sizeof(spindl_receive_arguments) == 8 ? 1 : -1];
+int spindl_receive(const spindl_receive_arguments *arguments, spindl_context *context);
+
+/* After a step: states become those of the next step (docs/numbers.md, delayed scaling). */
+typedef struct {
+    uint32_t states; /* address: [count] spindl_site_state */
+    uint32_t sites; /* address: [count] spindl_site, merged over all cores */
+    uint32_t count; /* sites */
+} spindl_next_sites_arguments;
+typedef char spindl_next_sites_arguments_size[sizeof(spindl_next_sites_arguments) == 12 ? 1 : -1];
+int spindl_next_sites(const spindl_next_sites_arguments *arguments, spindl_context *context);
+uint32_t spindl_next_sites_cycles(const spindl_next_sites_arguments *arguments);
+uint32_t spindl_next_sites_scratch(const spindl_next_sites_arguments *arguments);
+
+/* Fills the exponent table at the start of a step, or the exponents of the State at its end. SPINDL_ERROR_ARGUMENT for an unknown rule, value, site or word. */
+typedef struct {
+    uint32_t rules; /* address: [count] spindl_exponent_rule, applied in order */
+    uint32_t state; /* address: int32 words */
+    uint32_t count; /* rules */
+    uint32_t state_count; /* words of state */
+} spindl_exponents_arguments;
+typedef char spindl_exponents_arguments_size[sizeof(spindl_exponents_arguments) == 16 ? 1 : -1];
+int spindl_exponents(const spindl_exponents_arguments *arguments, spindl_context *context);
+uint32_t spindl_exponents_cycles(const spindl_exponents_arguments *arguments);
+uint32_t spindl_exponents_scratch(const spindl_exponents_arguments *arguments);
+
 /* y (+)= sum of the rows of x, exactly: gradient groups, partial sums of cores, losses of images (count 1). */
 typedef struct {
     uint32_t x; /* address: [rows][count] of x_bytes bytes each */
@@ -962,29 +1019,6 @@ typedef char spindl_merge_sites_arguments_size[sizeof(spindl_merge_sites_argumen
 int spindl_merge_sites(const spindl_merge_sites_arguments *arguments, spindl_context *context);
 uint32_t spindl_merge_sites_cycles(const spindl_merge_sites_arguments *arguments);
 uint32_t spindl_merge_sites_scratch(const spindl_merge_sites_arguments *arguments);
-
-/* After a step: states become those of the next step (docs/numbers.md, delayed scaling). */
-typedef struct {
-    uint32_t states; /* address: [count] spindl_site_state */
-    uint32_t sites; /* address: [count] spindl_site, merged over all cores */
-    uint32_t count; /* sites */
-} spindl_next_sites_arguments;
-typedef char spindl_next_sites_arguments_size[sizeof(spindl_next_sites_arguments) == 12 ? 1 : -1];
-int spindl_next_sites(const spindl_next_sites_arguments *arguments, spindl_context *context);
-uint32_t spindl_next_sites_cycles(const spindl_next_sites_arguments *arguments);
-uint32_t spindl_next_sites_scratch(const spindl_next_sites_arguments *arguments);
-
-/* Fills the exponent table at the start of a step, or the exponents of the State at its end. SPINDL_ERROR_ARGUMENT for an unknown rule, value, site or word. */
-typedef struct {
-    uint32_t rules; /* address: [count] spindl_exponent_rule, applied in order */
-    uint32_t state; /* address: int32 words */
-    uint32_t count; /* rules */
-    uint32_t state_count; /* words of state */
-} spindl_exponents_arguments;
-typedef char spindl_exponents_arguments_size[sizeof(spindl_exponents_arguments) == 16 ? 1 : -1];
-int spindl_exponents(const spindl_exponents_arguments *arguments, spindl_context *context);
-uint32_t spindl_exponents_cycles(const spindl_exponents_arguments *arguments);
-uint32_t spindl_exponents_scratch(const spindl_exponents_arguments *arguments);
 
 /* D = T(decay * W) + T(gradient), terms at e_site; further gradients by further calls with master 0, first 0. At most five gradients. y may be an int64 gradient. */
 typedef struct {
@@ -1109,37 +1143,6 @@ int spindl_lars_rate(const spindl_lars_rate_arguments *arguments, spindl_context
 uint32_t spindl_lars_rate_cycles(const spindl_lars_rate_arguments *arguments);
 uint32_t spindl_lars_rate_scratch(const spindl_lars_rate_arguments *arguments);
 
-/* Sends a block and waits until every receiver has it; sends again what they ask for. */
-typedef struct {
-    uint32_t stream; /* its number, even; the answers use stream + 1 */
-    uint32_t block; /* number of the block */
-    uint32_t x; /* the words, a multiple of 4 */
-    uint32_t words; /* their number, 1 to 1023 */
-    uint32_t receivers; /* bits of the receivers that have to acknowledge */
-    uint32_t gap; /* cycles from packet to packet, at least */
-} spindl_send_arguments;
-typedef char spindl_send_arguments_size[sizeof(spindl_send_arguments) == 24 ? 1 : -1];
-int spindl_send(const spindl_send_arguments *arguments, spindl_context *context);
-
-/* From now on the block's packets are taken: the word of place p goes to y + 4 p, the head to y. */
-typedef struct {
-    uint32_t slot; /* 0 or 1: two blocks can be under way */
-    uint32_t stream; /* its number, even; the answers use stream + 1 */
-    uint32_t block; /* number of the block */
-    uint32_t y; /* room for the block's head and its words, a multiple of 4 */
-    uint32_t words; /* number of words, 1 to 1023 */
-} spindl_listen_arguments;
-typedef char spindl_listen_arguments_size[sizeof(spindl_listen_arguments) == 20 ? 1 : -1];
-int spindl_listen(const spindl_listen_arguments *arguments, spindl_context *context);
-
-/* Waits until the block is complete, asking for what is missing; checks and acknowledges it. */
-typedef struct {
-    uint32_t slot; /* as given to listen */
-    uint32_t receiver; /* number of this receiver, 0 to 31 */
-} spindl_receive_arguments;
-typedef char spindl_receive_arguments_size[sizeof(spindl_receive_arguments) == 8 ? 1 : -1];
-int spindl_receive(const spindl_receive_arguments *arguments, spindl_context *context);
-
 /* X(name) for every kernel that is also built for the host. */
 #define SPINDL_EVERY_KERNEL(X) \
     X(convolution) \
@@ -1181,11 +1184,11 @@ int spindl_receive(const spindl_receive_arguments *arguments, spindl_context *co
     X(running_variance) \
     X(pair_to_wide) \
     X(copy) \
+    X(next_sites) \
+    X(exponents) \
     X(sum_rows) \
     X(begin_sites) \
     X(merge_sites) \
-    X(next_sites) \
-    X(exponents) \
     X(direction) \
     X(scale_direction) \
     X(update) \

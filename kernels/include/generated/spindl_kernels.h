@@ -116,9 +116,6 @@ enum spindl_kernel_number {
 #define SPINDL_NUMBER_largest_bits 176
 #define SPINDL_NUMBER_squared_norm 177
 #define SPINDL_NUMBER_lars_rate 178
-#define SPINDL_NUMBER_send 200
-#define SPINDL_NUMBER_listen 201
-#define SPINDL_NUMBER_receive 202
 
 #define SPINDL_EXPONENT_CONSTANT 0
 #define SPINDL_EXPONENT_VALUE 1

@@ -24,7 +24,7 @@ RUNTIME_KERNELS: tuple[Kernel, ...] = (
     ),
     Kernel(
         "send",
-        200,
+        161,
         (
             _STREAM,
             _BLOCK,
@@ -38,7 +38,7 @@ RUNTIME_KERNELS: tuple[Kernel, ...] = (
     ),
     Kernel(
         "listen",
-        201,
+        162,
         (
             Field("slot", "I", "0 or 1: two blocks can be under way"),
             _STREAM,
@@ -51,7 +51,7 @@ RUNTIME_KERNELS: tuple[Kernel, ...] = (
     ),
     Kernel(
         "receive",
-        202,
+        163,
         (
             Field("slot", "I", "as given to listen"),
             Field("receiver", "I", "number of this receiver, 0 to 31"),

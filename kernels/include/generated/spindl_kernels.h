@@ -6,16 +6,16 @@
 
 enum spindl_kernel_number {
     SPINDL_KERNEL_COPY = 160,
-    SPINDL_KERNEL_SEND = 161,
-    SPINDL_KERNEL_LISTEN = 162,
-    SPINDL_KERNEL_RECEIVE = 163,
+    SPINDL_KERNEL_SEND = 240,
+    SPINDL_KERNEL_LISTEN = 241,
+    SPINDL_KERNEL_RECEIVE = 242,
 };
 
 /* The same, for macros that get the name of a kernel. */
 #define SPINDL_NUMBER_copy 160
-#define SPINDL_NUMBER_send 161
-#define SPINDL_NUMBER_listen 162
-#define SPINDL_NUMBER_receive 163
+#define SPINDL_NUMBER_send 240
+#define SPINDL_NUMBER_listen 241
+#define SPINDL_NUMBER_receive 242
 
 /* y = x, word by word. */
 typedef struct {

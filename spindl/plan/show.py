@@ -51,12 +51,12 @@ def summary(plan: Plan, phases: Sequence[PhaseCost]) -> list[str]:
     tiles = m.tiles[1] - m.tiles[0]
     calls = sum(len(p.task.calls) for phase in plan.phases for core in phase.cores for p in core)
     read, written = sum(p.read for p in phases), sum(p.written for p in phases)
-    kernel, milliseconds = sum(p.kernel for p in phases), cycles / CHIP.clock.value * 1e3
+    share, milliseconds = sum(p.kernel for p in phases) / max(1, cycles), cycles / CHIP.clock.value * 1e3
     return [
         f"machine   {m.name}: {m.chips} chip, {m.cores} cores",
         f"phases    {len(plan.phases)}, {calls:,} calls of kernels",
         f"memory    {plan.bytes:,} bytes of SDRAM; {largest_region(plan):,} of {tiles:,} bytes of DTCM",
-        f"predicted {cycles:,} cycles a step: {milliseconds:.2f} ms (modelled), {kernel / max(1, cycles):.0%} in kernels",
+        f"predicted {cycles:,} cycles a step: {milliseconds:.2f} ms (modelled), {share:.0%} in kernels",
         f"SDRAM     {read:,} bytes read, {written:,} written a step",
         f"digest    {plan_digest(plan)[:16]}",
     ]

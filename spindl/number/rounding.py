@@ -50,7 +50,8 @@ def shift_right_half_even(x: Integers, shift: int) -> Integers:
         return np.zeros_like(x)
     above = shift_right_half_up(x, shift)
     tie = (x & ((1 << shift) - 1)) == 1 << (shift - 1)
-    return above - (tie & (above & 1 == 1))
+    result: Integers = above - (tie & (above & 1 == 1))
+    return result
 
 
 def exact_left_shift(x: Integers, shift: int) -> Integers:

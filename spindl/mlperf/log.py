@@ -83,12 +83,12 @@ def run_log(path: Path) -> Iterator[RunLog]:
 
 
 def read_lines(path: Path) -> tuple[Mapping[str, Any], ...]:
-    """The complete lines of a log; none if there is no file."""
+    """The complete lines of a log, without one at the end that a kill has cut; none if there is no file."""
     if not path.exists():
         return ()
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith(TOKEN):
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        if line.startswith(TOKEN) and line.endswith("\n"):
             lines.append(json.loads(line.removeprefix(TOKEN)))
     return tuple(lines)
 

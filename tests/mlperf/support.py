@@ -1,4 +1,4 @@
-"""A small ImageNet: four classes told apart by colour, in ILSVRC's layout, with two validation labels that are wrong."""
+"""A small ImageNet in ILSVRC's layout: four classes told apart by colour, two wrong validation labels."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from spindl.cli.compare_systems import compare_systems
 from spindl.cli.mlperf import mlperf
 from spindl.errors import SpindlError
 from spindl.settings import SettingsError, merged, read_config
@@ -201,3 +202,4 @@ def doctor() -> None:
 
 
 app.command()(mlperf)
+app.command()(compare_systems)

@@ -21,7 +21,7 @@ ALLOWED = {
     "program": {"graph", "number", "machine"},
     "run": {"program", "graph", "number", "machine", "data", "_native"},
     "emulator": {"machine", "_emulator"},
-    "mlperf": {"data", "model", "train", "program", "machine"},
+    "mlperf": {"data", "model", "train", "program", "machine", "systems"},
     "systems": {"machine", "program"},
 }
 """Room -> rooms it may import. `spindl.errors` is everybody's. Rooms not listed (cli, trainer, ...) may use all."""

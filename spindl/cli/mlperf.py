@@ -15,6 +15,8 @@ from spindl.mlperf import MlperfSettings, Outcome, Report, benchmark, stored_set
 from spindl.mlperf.package import what_ran
 from spindl.progress import duration, percent
 from spindl.settings import SettingsError
+from spindl.systems import machines, predicted
+from spindl.systems.table import TIMES, shown
 
 RUNS = Path("runs")
 
@@ -40,7 +42,7 @@ def mlperf(
     image_size: Annotated[int | None, typer.Option("--image-size", help="224.", min=1)] = None,
     rehearsal: Annotated[bool | None, typer.Option("--rehearsal", help="Other data, models, lengths.")] = None,
     null: Annotated[bool | None, typer.Option("--null", help="Train nothing: what does the harness cost?")] = None,
-    machine: Annotated[str | None, typer.Option("--machine", help="spin3, spin5, WxH-triads.")] = None,
+    machine: Annotated[str | None, typer.Option("--machine", help="spin5, triad, cabinet, million, WxH.")] = None,
     organisation: Annotated[str | None, typer.Option("--organisation", help="Who hands the result in.")] = None,
     executor: Annotated[str | None, typer.Option("--on", "--executor", help="sim or interpreter.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.")] = None,
@@ -91,7 +93,8 @@ def show(report: Report, console: Console) -> None:
         )
     console.print()
     console.print(table)
-    _say(console, result_line(report) + "\n")
+    _say(console, result_line(report))
+    _say(console, modelled_line(report) + "\n")
     verdicts = plain_table(f"mlperf-logging's checkers, ruleset {report.rules.ruleset}", ("checker", "verdict"))
     for verdict in report.verdicts:
         verdicts.add_row(verdict.checker, verdict.text)
@@ -118,6 +121,21 @@ def result_line(report: Report) -> str:
         return f"no result: {reason}"
     clock = _clock(report.score_seconds)
     return f"mean without the fastest and the slowest run: {clock} on this computer ({report.settings.executor})"
+
+
+def modelled_line(report: Report) -> str:
+    """How long the machine itself would take for as many epochs, where there is a model of that; else ""."""
+    settings = report.settings
+    whole = settings.model == "resnet50" and settings.image_size == 224 and settings.machine in machines()
+    if settings.null or not whole or not report.outcomes:
+        return ""
+    p = predicted(settings.machine)
+    epochs = max(outcome.epochs for outcome in report.outcomes)
+    share = epochs / p.epochs
+    minutes = replace(p.minutes, value=p.minutes.value * share, low=p.minutes.low * share, high=p.minutes.high * share)
+    return (
+        f"modelled, not run: {p.title} of SpiNNaker would take {shown(minutes, TIMES)} for {epochs} epochs of ImageNet"
+    )
 
 
 def _clock(seconds: float) -> str:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
+from spindl.machine import parse_topology
 from spindl.mlperf.checkers import Verdict, check_package
 from spindl.mlperf.errors import MlperfError
 from spindl.mlperf.log import Outcome, mllog_module
-from spindl.mlperf.package import write_package
+from spindl.mlperf.package import what_ran, write_package
 from spindl.mlperf.rules import Rules, load_rules
 from spindl.mlperf.runs import RESULT, run_once, train, train_nothing
 from spindl.mlperf.settings import MlperfSettings, check_rules
 from spindl.program.files import disk_errors, write_atomically
 from spindl.run_folder import locked
+from spindl.systems import machines
 
-BENCHMARK_FILE, PACKAGE, CHECKS = "benchmark.json", "package", "checks"
+BENCHMARK_FILE, REPORT_FILE, PACKAGE, CHECKS = "benchmark.json", "report.json", "package", "checks"
 MAY_DIFFER = ("threads", "progress")
 """Settings that a resumed benchmark may have otherwise."""
 SEED_BITS = 31
@@ -54,7 +58,8 @@ def benchmark(
 ) -> Report:
     """Do all runs in a folder and have the package checked.
 
-    folder: runs/<number>/ of each run, package/, checks/ (what the checkers print), benchmark.json (settings, seeds).
+    folder: runs/<number>/ of each run, package/, checks/ (what the checkers print), benchmark.json (settings,
+        seeds), report.json (results, verdicts).
     resume: go on in a folder: finished runs are kept, the unfinished one goes on from its newest checkpoint.
     on_run: is told number and seed of a run before it starts (outcome None) and after it.
 
@@ -65,6 +70,7 @@ def benchmark(
     """
     rules = load_rules()
     mllog_module()
+    _check_names(settings)
     check_rules(settings, rules)
     counts = _counts(settings)
     left_out = check_rules(settings, rules, counts)
@@ -80,7 +86,9 @@ def benchmark(
             on_run(number, seed, outcomes[-1])
         package = write_package(folder / PACKAGE, settings, rules, results, left_out)
         verdicts = check_package(package, settings, rules, folder / CHECKS)
-    return Report(settings, rules, tuple(outcomes), verdicts, package, left_out)
+        report = Report(settings, rules, tuple(outcomes), verdicts, package, left_out)
+        write_atomically(folder / REPORT_FILE, (json.dumps(_plain(report), indent=1) + "\n").encode())
+    return report
 
 
 def stored_settings(folder: Path) -> MlperfSettings:
@@ -92,6 +100,29 @@ def stored_settings(folder: Path) -> MlperfSettings:
         raise MlperfError(
             f"no benchmark to resume ({error})", str(folder / BENCHMARK_FILE), "start it without --resume"
         ) from error
+
+
+def _check_names(settings: MlperfSettings) -> None:
+    """Names become names of files. Raises MlperfError, TopologyError."""
+    if re.fullmatch(r"\w[\w .-]*", settings.organisation) is None:
+        raise MlperfError(
+            f"the organisation is '{settings.organisation}'", "settings", "use letters, digits, blanks, dots and dashes"
+        )
+    if settings.machine not in machines():
+        parse_topology(settings.machine)
+
+
+def _plain(report: Report) -> dict[str, Any]:
+    """A report as JSON values."""
+    return {
+        "system": report.settings.system,
+        "what_ran": what_ran(report.settings),
+        "score_seconds": report.score_seconds,
+        "runs": [asdict(outcome) for outcome in report.outcomes],
+        "verdicts": [asdict(verdict) for verdict in report.verdicts],
+        "not_met": [asdict(question) for question in report.rules.open_questions],
+        "left_out_in_rehearsal": list(report.left_out),
+    }
 
 
 def _counts(settings: MlperfSettings) -> dict[str, int]:

@@ -17,7 +17,18 @@ import pytest
 from typer.testing import CliRunner
 
 from spindl.cli.app import app
-from spindl.mlperf import MlperfError, MlperfSettings, RuleError, Verdict, benchmark
+from spindl.cli.mlperf import modelled_line
+from spindl.machine import TopologyError
+from spindl.mlperf import (
+    MlperfError,
+    MlperfSettings,
+    Outcome,
+    Report,
+    RuleError,
+    Verdict,
+    benchmark,
+    load_rules,
+)
 from spindl.mlperf.checkers import NOT_REACHED
 from spindl.mlperf.log import RunLog, read_lines, read_outcome
 from tests.mlperf.support import small, write_imagenet
@@ -245,6 +256,23 @@ def test_no_data(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["mlperf", "--folder", str(tmp_path)])
     assert result.exit_code == 2
     assert "name ImageNet's folder with --data" in result.stderr
+
+
+def test_names_that_cannot_be_names_of_files(tmp_path: Path) -> None:
+    settings = MlperfSettings(data="", null=True)
+    with pytest.raises(MlperfError, match=r"the organisation is '\.\./a'"):
+        benchmark(replace(settings, organisation="../a"), tmp_path / "run")
+    with pytest.raises(TopologyError, match="names no machine"):
+        benchmark(replace(settings, machine="spin4"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_modelled_time_is_for_the_whole_network_only() -> None:
+    outcome = Outcome(1, True, 10.0, 70, 0.76, 0, 100)
+    settings = MlperfSettings(data="imagenet")
+    report = Report(settings, load_rules(), (outcome,), (), Path(), ())
+    assert modelled_line(report).startswith("modelled, not run: one board of SpiNNaker would take 180 (140-230) d *")
+    assert modelled_line(replace(report, settings=replace(settings, image_size=32))) == ""
 
 
 def test_missing_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,8 +34,8 @@ def plot(path: Path) -> None:
         figure = Canvas(figsize=(11, 0.29 * len(rows) + 1.9), layout="constrained")
         FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.25, 1))
-        _panel(left, [row.minutes for row in rows], "time to train to 75.9 %", _TIMES, TIMES)
-        _panel(right, [row.joules_per_image for row in rows], "joules per training image", _ENERGIES, JOULES)
+        _panel(left, [row.minutes for row in rows], "time to train to 75.9 %", _TIMES, TIMES, room=300)
+        _panel(right, [row.joules_per_image for row in rows], "joules per training image", _ENERGIES, JOULES, room=12)
         left.set_yticks(range(len(rows)), [row.system for row in rows])
         for label, row in zip(left.get_yticklabels(), rows, strict=True):
             label.set_color(COLOURS["modelled"] if row.modelled else "black")
@@ -47,10 +47,17 @@ def plot(path: Path) -> None:
 
 
 def _panel(
-    axes: Any, figures: list[Figure | None], title: str, ticks: tuple[tuple[float, str], ...], scales: Scales
+    axes: Any,
+    figures: list[Figure | None],
+    title: str,
+    ticks: tuple[tuple[float, str], ...],
+    scales: Scales,
+    *,
+    room: float,
 ) -> None:
+    """One half; `room`: how far the scale goes on right of the last tick, for the words."""
     axes.set_xscale("log")
-    axes.set_xlim(ticks[0][0] / 2.5, ticks[-1][0] * 160)
+    axes.set_xlim(ticks[0][0] / 2.5, ticks[-1][0] * room)
     for place, figure in enumerate(figures):
         if figure is None:
             axes.text(ticks[0][0] / 2, place, "no figure", color="0.6", fontsize=7.5, va="center")

@@ -38,7 +38,7 @@ class MlperfSettings:
     evaluation_offset: int = 3
     evaluation_interval: int = 4
     target_accuracy: float = 0.759
-    epochs: int = 44
+    epochs: int = 43
     runs: int = 5
     first_seed: int | None = None
     image_size: int = 224

@@ -35,7 +35,7 @@ class Prediction:
     machine: a name of `machines()`; mapping: "int16" (spindl's), or "float32 neurons" (the thesis's: one neuron a core,
     a dot product in software floating point; its packets and its memory are left out, so it can only be slower).
     batch: images a step, one a chip that works. epochs: to 75.9 %, by the batch. minutes: with evaluations.
-    inference_per_second: pictures through the forward pass.
+    inference_per_second: pictures through the forward pass. decoding_cores: of hosts, to decode the training pictures.
     """
 
     machine: str
@@ -52,6 +52,7 @@ class Prediction:
     evaluation_minutes: Figure
     megajoules: Figure
     inference_per_second: Figure
+    decoding_cores: Figure
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class _Point:
     evaluation_minutes: float
     megajoules: float
     inference_per_second: float
+    decoding_cores: float
 
 
 def machines() -> tuple[str, ...]:
@@ -129,6 +131,7 @@ def predicted(machine: str, mapping: str = INT16) -> Prediction:
         figure("evaluation_minutes"),
         energy,
         figure("inference_per_second"),
+        _modelled(middle.decoding_cores, slow.decoding_cores, fast.decoding_cores),
     )
 
 
@@ -174,7 +177,7 @@ def _document() -> dict[str, Any]:
 
 
 _FASTER_WHEN_HIGH = ("compute_cores", "soft_float_cores", "sdram_bandwidth", "clock")
-_NOT_SPEED = ("board_watts", "core_watts", "box_watts", "frame_watts", "communication_cores")
+_NOT_SPEED = ("board_watts", "core_watts", "box_watts", "frame_watts", "communication_cores", "decoded_per_core")
 
 
 def _end(facts: Mapping[str, Fact], *, fast: bool) -> dict[str, float]:
@@ -212,7 +215,17 @@ def _point(boards: int, mapping: str, c: Constants) -> _Point:
     evaluation = epochs / EVALUATION_EPOCHS * network["eval_images"] / inference / 60
     minutes = epochs * network["train_images"] / rate / 60 + evaluation
     return _Point(
-        chips, epochs, step, rate, watts, watts / rate, minutes, evaluation, watts * minutes * 60 / 1e6, inference
+        batch=chips,
+        epochs=epochs,
+        step_seconds=step,
+        images_per_second=rate,
+        watts=watts,
+        joules_per_image=watts / rate,
+        minutes=minutes,
+        evaluation_minutes=evaluation,
+        megajoules=watts * minutes * 60 / 1e6,
+        inference_per_second=inference,
+        decoding_cores=rate / c["decoded_per_core"],
     )
 
 

@@ -126,15 +126,25 @@ def spinnaker_table() -> Text:
                 p.title,
                 f"{p.batch:,}",
                 f"{p.epochs:.1f}",
-                _plain(p.step_seconds, ((0, 1, "s"),)),
+                _plain(p.minutes, TIMES),
                 _plain(p.evaluation_minutes, TIMES),
                 _plain(p.megajoules, MEGAJOULES),
                 _plain(p.inference_per_second, COUNTS),
+                str(math.ceil(p.decoding_cores.high)),
             )
         )
     return Text(
         "SpiNNaker, int16, modelled",
-        ("machine", "batch", "epochs (assumed)", "step", "of it evaluation", "energy", "inference images/s"),
+        (
+            "machine",
+            "batch",
+            "epochs (assumed)",
+            "time to train",
+            "of it evaluation",
+            "energy",
+            "inference images/s",
+            "decoding cores",
+        ),
         tuple(lines),
     )
 

@@ -173,6 +173,19 @@ def test_null_system_is_no_result(tmp_path: Path) -> None:
     assert "MLPerf-compliant" not in result.output
 
 
+def test_resuming_on_the_command_line_needs_no_settings(tmp_path: Path) -> None:
+    start = ["mlperf", "--null", "--rehearsal", "--runs", "1", "--epochs", "4", "--folder", str(tmp_path / "run")]
+    assert CliRunner().invoke(app, start).exit_code == 0
+    log = (tmp_path / "run" / "runs" / "0" / "result.txt").read_bytes()
+    result = CliRunner().invoke(app, ["mlperf", "--resume", "--folder", str(tmp_path / "run")])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "run" / "runs" / "0" / "result.txt").read_bytes() == log
+    stored = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert [run["lines"] for run in stored["runs"]] == [len(read_lines(tmp_path / "run" / "runs" / "0" / "result.txt"))]
+    assert stored["what_ran"].startswith("Null system")
+    assert stored["verdicts"][0]["checker"] == LOGS[0]
+
+
 # --- stopping and going on -------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import io
 import sys
 import xml.etree.ElementTree as ET
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,7 @@ def test_whole_machine_by_hand() -> None:
     assert 68 < p.epochs < 85.85
     watts = 1200 * (26.84 + 768 * 0.034) + 50 * 154.16
     assert p.watts.value == pytest.approx(watts, rel=1e-12)
+    assert p.decoding_cores.value == pytest.approx(p.images_per_second.value / 350, rel=1e-12)
     assert p.watts.high == pytest.approx(100e3, rel=0.01), "the published 100 kW"
 
 
@@ -148,6 +150,16 @@ def test_sensitivity_moves_the_right_way() -> None:
         assert (row.at_high > row.at_low) == (name == "compute_cores"), name
     moves = [abs(row.at_high - row.at_low) for row in sensitivity("million")]
     assert moves == sorted(moves, reverse=True)
+
+
+def test_larger_machines_are_faster_and_spend_more() -> None:
+    predictions = [predicted(machine) for machine in machines()]
+    assert len(predictions) == 6
+    for smaller, larger in pairwise(predictions):
+        assert smaller.boards < larger.boards
+        assert smaller.minutes.value > larger.minutes.value
+        assert smaller.megajoules.value < larger.megajoules.value
+        assert larger.batch <= 67840, "the last reference point"
 
 
 def test_unknown_machine() -> None:

@@ -93,8 +93,8 @@ def show(report: Report, console: Console) -> None:
         )
     console.print()
     console.print(table)
-    _say(console, result_line(report))
-    _say(console, modelled_line(report) + "\n")
+    lines = [result_line(report), modelled_line(report)]
+    _say(console, "\n".join(line for line in lines if line) + "\n")
     verdicts = plain_table(f"mlperf-logging's checkers, ruleset {report.rules.ruleset}", ("checker", "verdict"))
     for verdict in report.verdicts:
         verdicts.add_row(verdict.checker, verdict.text)

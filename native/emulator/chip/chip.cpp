@@ -8,6 +8,7 @@ namespace spindl::emulator {
 namespace {
 
 constexpr std::size_t memory_bytes = sdram_size + system_ram_size + cores_per_chip * (itcm_size + dtcm_size);
+constexpr u32 all_cores = (1u << cores_per_chip) - 1;
 constexpr std::size_t ops_per_core = arm_ops + 1 + thumb_ops + 1;
 
 template <class T>
@@ -68,6 +69,8 @@ void Chip::power_on() {
     std::fill(std::begin(timer_due), std::end(timer_due), never);
     sdram_free_at = 0;
     for (Outbox& box : outbox) box = Outbox{};
+    outgoing = 0;
+    first_timer = never;
     wake_at = never;
     // The ROM's choice, visible to SC&MP: lowest working core is the monitor. The router is on, so that links can be probed.
     system.monitor = working == 0 ? 0 : static_cast<u32>(std::countr_zero(working));
@@ -220,10 +223,20 @@ void Chip::run_core(u32 i, i64 end) {
 void Chip::step(i64 begin, i64 end) { step_from(0, begin, end); }
 
 void Chip::step_from(u32 first, i64 begin, i64 end) {
-    for (u32 i = first; i < cores_per_chip; ++i) {
-        const bool busy = !(sleeping >> i & 1) || timer_due[i] < end;
-        if (busy && (running() >> i & 1)) run_core(i, end);
+    u32 woken_by_timer = 0;
+    const bool timers = first_timer < end;
+    if (timers) {
+        for (u32 i = first; i < cores_per_chip; ++i) woken_by_timer |= u32{timer_due[i] < end} << i;
     }
+    // In order of number; a core may wake a later one.
+    for (u32 left = all_cores & ~0u << first; left != 0;) {
+        const u32 busy = running() & (~sleeping | woken_by_timer) & left;
+        if (busy == 0) break;
+        const u32 i = static_cast<u32>(std::countr_zero(busy));
+        run_core(i, end);
+        left = all_cores & ~1u << i;
+    }
+    if (timers) first_timer = *std::min_element(timer_due, timer_due + cores_per_chip);
     if (transferring != 0 || cpu_accesses != 0) run_dma(end);
     run_router(begin, end);
     wake_at = next_event(end);
@@ -231,10 +244,8 @@ void Chip::step_from(u32 first, i64 begin, i64 end) {
 
 i64 Chip::run_alone(i64 begin, i64 limit) {
     const u32 awake = running() & ~sleeping;
-    if (std::popcount(awake) != 1 || transmitting != 0 || transferring != 0 || cpu_accesses != 0 || router.holding) return begin;
-    for (const auto& input : router.input) {
-        if (!input.empty()) return begin;
-    }
+    const bool one = awake != 0 && (awake & (awake - 1)) == 0;
+    if (!one || transmitting != 0 || transferring != 0 || cpu_accesses != 0 || router.holding || router.arrived != 0) return begin;
     const i64 quantum = machine.costs.hop;
     const u32 core = static_cast<u32>(std::countr_zero(awake));
     for (u32 i = 0; i < cores_per_chip; ++i) {
@@ -263,15 +274,16 @@ void Chip::disturb(i64 now) {
     cores[alone_].yield = cores[alone_].attention = true;
 }
 
-i64 Chip::next_event(i64 end) const {
+i64 Chip::next_event(i64 end) {
     const u32 alive = running();
     if (transmitting != 0 || router.holding || (alive & ~sleeping) != 0) return end;
-    i64 next = never;
-    for (const auto& input : router.input) {
-        if (!input.empty()) next = std::min(next, input.front().time);
+    i64 next = first_timer;
+    if (alive != all_cores) {
+        next = never;
+        for (u32 left = alive; left != 0; left &= left - 1) next = std::min(next, timer_due[std::countr_zero(left)]);
     }
-    for (u32 i = 0; i < cores_per_chip; ++i) {
-        if (alive >> i & 1) next = std::min(next, timer_due[i]);
+    for (u32 left = router.arrived; left != 0; left &= left - 1) {
+        next = std::min(next, router.input[std::countr_zero(left)].front().time);
     }
     for (u32 left = transferring; left != 0; left &= left - 1) {
         next = std::min(next, peripherals[std::countr_zero(left)].dma.ready_at);
@@ -286,6 +298,7 @@ void Chip::accept(u32 link, const Outbox& from) {
             continue;
         }
         router.input[link].push(packet);
+        router.arrived |= 1u << link;
         wake_at = std::min(wake_at, packet.time);
     }
     router.output[link].credits = std::min(router.output[link].credits + from.credits, link_credits);

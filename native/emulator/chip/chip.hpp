@@ -121,6 +121,7 @@ public:
     u32 transferring = 0;        // cores whose DMA engine is busy
     u32 sleeping = 0;            // cores in wait-for-interrupt
     i64 timer_due[cores_per_chip];
+    i64 first_timer = never;     // not after the earliest of them
     u32 memory_controller[1024] = {};
     u32 watchdog_load = 0;
     i64 sdram_free_at = 0;
@@ -137,6 +138,7 @@ public:
 
     i64 wake_at = never;
     Outbox outbox[links_per_chip];  // emptied by the owner after each quantum
+    u32 outgoing = 0;               // outboxes that hold something, bit per link
     std::vector<Report> reports;
     std::function<void(const PacketTrace&)> trace;  // empty unless packets are traced
 
@@ -168,8 +170,9 @@ private:
     void reset_cores(u32 cores, i64 now);
     void note_timers(u32 core) {
         timer_due[core] = std::min(peripherals[core].timers[0].zero_at, peripherals[core].timers[1].zero_at);
+        first_timer = std::min(first_timer, timer_due[core]);
     }
-    i64 next_event(i64 end) const;
+    i64 next_event(i64 end);
 
     // Bus, in chip_bus.cpp
     bool private_load(Core& core, u32 address, u32& value);

@@ -38,17 +38,19 @@ void Workers::work() {
 }
 
 void Workers::step(const std::vector<Chip*>& chips, i64 begin, i64 end) {
+    u32 awake = 0;
+    if (!threads_.empty()) {
+        for (const Chip* chip : chips) awake += static_cast<u32>(std::popcount(chip->running() & ~chip->sleeping));
+    }
+    if (chips.size() < 2 || awake < worth_sharing) {
+        for (Chip* chip : chips) chip->step(begin, end);
+        return;
+    }
     chips_ = &chips;
     begin_ = begin;
     end_ = end;
     next_ = 0;
     done_ = 0;
-    u32 awake = 0;
-    for (const Chip* chip : chips) awake += static_cast<u32>(std::popcount(chip->running() & ~chip->sleeping));
-    if (chips.size() < 2 || threads_.empty() || awake < worth_sharing) {
-        drain();
-        return;
-    }
     round_.fetch_add(1, std::memory_order_release);
     round_.notify_all();
     drain();
@@ -70,15 +72,16 @@ void Machine::power_on() {
 bool Machine::exchange(const std::vector<Chip*>& stepped) {
     bool passed = false;
     for (Chip* chip : stepped) {
-        for (u32 link = 0; link < links_per_chip; ++link) {
+        for (u32 left = chip->outgoing; left != 0; left &= left - 1) {
+            const u32 link = static_cast<u32>(std::countr_zero(left));
             Outbox& box = chip->outbox[link];
-            if (box.empty()) continue;
             const i32 to = chip->config.neighbour[link];
             if (to >= 0) chips_[static_cast<u32>(to)]->accept(opposite(link), box);
             box.packets.clear();
             box.credits = 0;
             passed = true;
         }
+        chip->outgoing = 0;
     }
     return passed;
 }

@@ -8,7 +8,7 @@
 namespace spindl::emulator {
 namespace {
 
-constexpr char magic[8] = {'s', 'p', 'i', 'n', 'd', 'l', 'S', '1'};
+constexpr char magic[8] = {'s', 'p', 'i', 'n', 'd', 'l', 'S', '2'};
 constexpr std::size_t page = 4096;
 
 class Writer {
@@ -74,6 +74,7 @@ void plain_state(Stream& s, Chip& chip) {
     s.plain(chip.transferring);
     s.plain(chip.sleeping);
     s.plain(chip.timer_due);
+    s.plain(chip.first_timer);
     s.plain(chip.watchdog_load);
     s.plain(chip.sdram_free_at);
     s.plain(chip.sdram_bytes);

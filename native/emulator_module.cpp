@@ -120,6 +120,7 @@ nb::dict core_state(Hosted& self, u32 index, u32 number) {
     state["cpsr"] = read_cpsr(core);
     state["waiting"] = core.waiting;
     state["running"] = (self.chip(index).running() >> number & 1) != 0;
+    state["stopped"] = (self.chip(index).stopped >> number & 1) != 0;
     state["cycles"] = core.count.cycles;
     state["instructions"] = core.count.instructions;
     state["interlock_cycles"] = core.count.interlocks;
@@ -183,7 +184,8 @@ void bind_config(nb::module_& m) {
         .def_rw("faults", &MachineConfig::faults)
         .def_rw("hardware_version", &MachineConfig::hardware_version)
         .def_rw("threads", &MachineConfig::threads)
-        .def_rw("strict", &MachineConfig::strict);
+        .def_prop_rw("strict", [](const MachineConfig& self) { return static_cast<u32>(self.strict); },
+                     [](MachineConfig& self, u32 level) { self.strict = static_cast<Strictness>(std::min(level, 2u)); });
 }
 
 void bind_machine(nb::module_& m) {
@@ -337,9 +339,10 @@ void bind_machine(nb::module_& m) {
         })
         .def("reports", [](Hosted& self, u32 chip) {
             const Lock lock = self.take();
-            std::vector<std::tuple<u32, u32, u32, u32, i64, u64>> reports;
+            std::vector<std::tuple<u32, u32, u32, u32, i64, u64, u32, std::vector<u32>>> reports;
             for (const Report& r : self.chip(chip).reports) {
-                reports.emplace_back(static_cast<u32>(r.fault), r.core, r.pc, r.address, r.time, r.count);
+                reports.emplace_back(static_cast<u32>(r.fault), r.core, r.pc, r.address, r.time, r.count, r.cpsr,
+                                     std::vector<u32>(r.registers, r.registers + 15));
             }
             return reports;
         });

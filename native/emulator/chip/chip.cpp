@@ -21,8 +21,9 @@ void make_new(T& object) {
 
 Chip::Chip(const MachineConfig& owner, u32 number)
     : machine(owner), config(owner.chips[number]), index(number), working(config.working_cores), memory(memory_bytes),
-      tables(cores_per_chip * ops_per_core * sizeof(Op)), sdram_written(sdram_size / sdram_block / 32) {
-    if (machine.strict) dtcm_written.resize(cores_per_chip * dtcm_size / 4 / 32);
+      tables(cores_per_chip * ops_per_core * sizeof(Op)), sdram_written(sdram_size / sdram_block / 32),
+      sdram_known(sdram_size / 4 / 8) {
+    if (machine.tracks()) dtcm_written.resize(cores_per_chip * dtcm_size / 4 / 32);
     wire();
     power_on();
 }
@@ -41,13 +42,14 @@ void Chip::wire() {
         core.op = nullptr;
         core.bus = this;
         core.index = i;
-        core.dtcm_written = machine.strict ? dtcm_written.data() + i * (dtcm_size / 4 / 32) : nullptr;
-        core.fast_words = machine.strict ? 0 : dtcm_size / 4;
+        core.dtcm_written = machine.tracks() ? dtcm_written.data() + i * (dtcm_size / 4 / 32) : nullptr;
+        core.fast_words = machine.tracks() ? 0 : dtcm_size / 4;
     }
 }
 
 void Chip::power_on() {
     memory.clear();
+    sdram_known.clear();
     tables.clear();
     std::fill(sdram_written.begin(), sdram_written.end(), 0u);
     std::fill(dtcm_written.begin(), dtcm_written.end(), 0u);
@@ -65,7 +67,7 @@ void Chip::power_on() {
     make_new(rom);
     make_new(ethernet);
     working = config.working_cores;
-    started = transmitting = transferring = sleeping = cpu_accesses = 0;
+    started = transmitting = transferring = sleeping = stopped = cpu_accesses = 0;
     std::fill(std::begin(timer_due), std::end(timer_due), never);
     sdram_free_at = 0;
     for (Outbox& box : outbox) box = Outbox{};
@@ -127,6 +129,8 @@ void Chip::reset_cores(u32 which, i64 now) {
         transmitting &= ~(1u << i);
         transferring &= ~(1u << i);
         sleeping &= ~(1u << i);
+        stopped &= ~(1u << i);
+        if (machine.tracks()) std::fill_n(cores[i].arm_table, ops_per_core, Op{});  // no code has been executed yet
         note_timers(i);
         reset(cores[i]);
         cores[i].set_now(std::max(now, cores[i].now()));
@@ -313,13 +317,21 @@ void Chip::ethernet_frame(const Frame& frame, i64 now) {
 
 void Chip::report(Core& core, Fault fault, u32 address) {
     const u32 pc = core.pc();
+    // SC&MP reads what it has not written and moves its own code; its chip would be lost if that stopped it.
+    const bool is_monitor = !rom.active && core.index == system.monitor;
+    if (machine.strict == Strictness::stop && !is_monitor) {
+        stopped |= 1u << core.index;
+        core.yield = core.attention = true;
+    }
     for (Report& known : reports) {
         if (known.fault == fault && known.core == core.index && known.pc == pc) {
             ++known.count;
             return;
         }
     }
-    if (reports.size() < 1000) reports.push_back({fault, core.index, pc, address, core.now(), 1});
+    if (reports.size() >= 1000) return;
+    Report& made = reports.emplace_back(Report{fault, core.index, pc, address, core.now(), 1, read_cpsr(core), {}});
+    std::copy(core.r, core.r + 15, made.registers);
 }
 
 }  // namespace spindl::emulator

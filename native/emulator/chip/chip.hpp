@@ -45,6 +45,8 @@ struct Report {
     u32 core, pc, address;
     i64 time;
     u64 count;
+    u32 cpsr;
+    u32 registers[15];
 };
 
 enum class PacketEvent : u8 { sent, received, routed, forwarded, dropped, lost };
@@ -103,6 +105,7 @@ public:
 
     void wire();                 // sets the cores' pointers after construction or restoring
     void mark_sdram(u32 offset, u32 size);
+    void mark_block(u32 offset) { sdram_written[offset / sdram_block / 32] |= 1u << offset / sdram_block % 32; }
 
     const MachineConfig& machine;
     const ChipConfig& config;
@@ -120,6 +123,7 @@ public:
     u32 transmitting = 0;        // cores with packets waiting to enter the router
     u32 transferring = 0;        // cores whose DMA engine is busy
     u32 sleeping = 0;            // cores in wait-for-interrupt
+    u32 stopped = 0;             // cores that strictness has stopped, until their next reset
     i64 timer_due[cores_per_chip];
     i64 first_timer = never;     // not after the earliest of them
     u32 memory_controller[1024] = {};
@@ -135,6 +139,7 @@ public:
     LazyMemory tables;           // predecoded instructions
     std::vector<u32> sdram_written;  // bit per sdram_block
     std::vector<u32> dtcm_written;   // strict mode only: bit per word, per core
+    LazyMemory sdram_known;          // strict mode only: bit per word that was written
 
     i64 wake_at = never;
     Outbox outbox[links_per_chip];  // emptied by the owner after each quantum
@@ -157,7 +162,7 @@ public:
     u8* dtcm(u32 core) { return itcm(core) + itcm_size; }
 
     // A core runs if it is out of reset, clocked and not dead.
-    u32 running() const { return started & working & ~halted & ~system.clock_disabled & ~system.reset_level; }
+    u32 running() const { return started & working & ~(halted | stopped) & ~system.clock_disabled & ~system.reset_level; }
     void refresh(u32 core, i64 now);  // recomputes its interrupt lines; wakes it at `now` if one is up
     void refresh_all(i64 now);
 
@@ -180,12 +185,15 @@ private:
     u32 system_register_load(u32 address);
     void system_register_store(u32 address, Width width, u32 value, i64 now, u32 by);
     u8* shared_memory(u32 address);
+    bool sdram_is_known(u32 offset) const { return sdram_known.data()[offset >> 5] >> (offset >> 2 & 7) & 1; }
+    void mark_dtcm(u32 core, u32 offset, u32 size);
     u32 router_load(u32 offset);
     void router_store(u32 offset, u32 value);
 
     // DMA engines, in dma.cpp
     void run_dma(i64 end);
     void dma_burst(u32 core, i64 start);
+    void check_dma_to_tcm(u32 core, u32 system_address, u32 tcm, u32 bytes);
 
     // Router, in router.cpp
     void run_router(i64 begin, i64 end);

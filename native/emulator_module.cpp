@@ -135,6 +135,7 @@ nb::dict chip_state(Hosted& self, u32 index) {
     const Chip& chip = self.chip(index);
     nb::dict state;
     state["booted"] = !chip.rom.active;
+    state["monitor"] = chip.system.monitor;
     state["packets"] = chip.router.packets;
     state["dropped"] = chip.router.drops;
     state["emergency"] = chip.router.emergency;
@@ -148,6 +149,30 @@ nb::dict chip_state(Hosted& self, u32 index) {
     for (const LinkCounters& link : chip.links) links.append(nb::make_tuple(link.packets, link.lost, link.corrupted));
     state["links"] = links;
     return state;
+}
+
+nb::dict totals(Hosted& self) {
+    const Lock lock = self.take();
+    u64 packets = 0, dropped = 0, frames_in = 0, frames_out = 0, reports = 0, awake = 0, stopped = 0;
+    for (u32 i = 0; i < self.machine.size(); ++i) {
+        const Chip& chip = self.machine.chip(i);
+        packets += chip.router.packets;
+        dropped += chip.router.drops;
+        frames_in += chip.ethernet.frames_in;
+        frames_out += chip.ethernet.frames_out;
+        reports += chip.reports.size();
+        awake += static_cast<u64>(std::popcount(chip.running() & ~chip.sleeping));
+        stopped += static_cast<u64>(std::popcount(chip.stopped));
+    }
+    nb::dict sums;
+    sums["packets"] = packets;
+    sums["dropped"] = dropped;
+    sums["frames_in"] = frames_in;
+    sums["frames_out"] = frames_out;
+    sums["reports"] = reports;
+    sums["awake"] = awake;
+    sums["stopped"] = stopped;
+    return sums;
 }
 
 void bind_config(nb::module_& m) {
@@ -202,6 +227,7 @@ void bind_machine(nb::module_& m) {
         .def_prop_ro("now", [](Hosted& self) { const Lock lock = self.take(); return self.machine.now(); })
         .def("pause", [](Hosted& self, bool paused) { if (self.bridge) self.bridge->paused = paused; })
         .def("chip_state", &chip_state)
+        .def("totals", &totals)
         .def("core_state", &core_state)
         .def("fingerprint", [](Hosted& self) { const Lock lock = self.take(); return self.machine.fingerprint(); })
         .def("read", [](Hosted& self, u32 chip, u32 core, u32 address, u32 size) {

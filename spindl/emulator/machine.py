@@ -49,6 +49,21 @@ class Machine:
         """Simulated seconds since the machine was made."""
         return float(self.native.now) / CYCLES_PER_SECOND
 
+    @property
+    def cycle(self) -> int:
+        """Simulated time in core cycles since the machine was made."""
+        return int(self.native.now)
+
+    @staticmethod
+    def seconds(cycles: int) -> float:
+        """Core cycles as seconds."""
+        return cycles / CYCLES_PER_SECOND
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Of all chips: packets, dropped, frames_in, frames_out, reports; now: cores awake and stopped."""
+        return dict(self.native.totals())
+
     def chip(self, x: int, y: int) -> ChipView:
         """The chip at (x, y). Raises EmulatorError if there is none."""
         if (x, y) not in self._index:

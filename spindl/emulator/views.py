@@ -142,6 +142,11 @@ class ChipView:
         return dict(self.machine.native.chip_state(self.index))
 
     @property
+    def monitor(self) -> int:
+        """The physical core that runs SC&MP."""
+        return int(self.counters["monitor"])
+
+    @property
     def states(self) -> list[str]:
         """State of each virtual core as SC&MP keeps it."""
         blocks = self.read(_VCPU, _VCPU_SIZE * _CORES)

@@ -249,6 +249,10 @@ void bind_machine(nb::module_& m) {
             const Lock lock = self.take();
             return self.chip(chip).peek_register(address);
         })
+        .def("poke_registers", [](Hosted& self, u32 chip, const std::vector<std::pair<u32, u32>>& writes) {
+            const Lock lock = self.take();
+            for (const auto& [address, value] : writes) self.chip(chip).poke_register(address, value, self.machine.now());
+        })
         .def("boot", [](Hosted& self, u32 chip, nb::bytes image) {
             const std::vector<u8> bytes = as_vector(image);
             const Lock lock = self.take();

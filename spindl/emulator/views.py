@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ _SV = 0xF5007F00  # system variables in System RAM (sark.h)
 _VCPU, _VCPU_SIZE, _VCPU_STATE = 0xE5007000, 128, 0x2E
 _VIRTUAL_TO_PHYSICAL = 0xA8
 _CORES = 18
+_ROUTER_ENTRIES = 1024
+_ROUTES, _KEYS, _MASKS = 0xF1004000, 0xF1008000, 0xF100C000  # tables of the router (datasheet section 10)
 _REGISTERS = (*(f"r{i}" for i in range(13)), "sp", "lr", "pc")
 _MODES = {0x10: "user", 0x11: "FIQ", 0x12: "IRQ", 0x13: "supervisor", 0x17: "abort", 0x1B: "undefined", 0x1F: "system"}
 CPU_STATES = (
@@ -135,6 +138,36 @@ class ChipView:
     def write(self, address: int, data: bytes) -> None:
         """Writes SDRAM or System RAM. Raises EmulatorError where there is no memory."""
         self.machine.write(self.index, 0, address, data)
+
+    def read_register(self, address: int) -> int:
+        """A register of router, system controller or Ethernet (0xe1000000 and up), without what reading does to it."""
+        return int(self.machine.native.peek_register(self.index, address))
+
+    def write_register(self, address: int, value: int) -> None:
+        """Writes a register of router, system controller or Ethernet, as a core would. Not part of a recording."""
+        self.machine.native.poke_registers(self.index, [(address, value)])
+
+    def load_routes(self, entries: Sequence[tuple[int, int, int]]) -> None:
+        """Fills the multicast table from its first entry on, for programs that run without SC&MP.
+
+        Args:
+            entries: at most 1024 of (key, mask, route), by falling priority; bits 0-5 of a route are links, 6-23
+                physical cores.
+
+        Raises:
+            EmulatorError: too many entries.
+        """
+        if len(entries) > _ROUTER_ENTRIES:
+            raise EmulatorError(
+                f"{len(entries)} entries are too many: a router has {_ROUTER_ENTRIES}",
+                where=f"chip ({self.x}, {self.y})",
+            )
+        writes = [
+            (base + 4 * number, value)
+            for number, (key, mask, route) in enumerate(entries)
+            for base, value in ((_ROUTES, route), (_MASKS, mask), (_KEYS, key))
+        ]
+        self.machine.native.poke_registers(self.index, writes)
 
     @property
     def counters(self) -> dict[str, Any]:

@@ -15,32 +15,15 @@ from spindl.emulator import Machine
 
 pytest.importorskip("spinnman")
 
+from host import binary, transceiver_for
 from spinn_machine import CoreSubsets, MulticastRoutingEntry, RoutingEntry
-from spinn_utilities.config_holder import clear_cfg_files, set_config
-from spinnman.config_setup import add_spinnman_cfg
 from spinnman.data.spinnman_data_writer import SpiNNManDataWriter
 from spinnman.messages.scp.enums import Signal
 from spinnman.model.enums import CPUState, UserRegister
-from spinnman.transceiver import create_transceiver_from_hostname
 
 pytestmark = pytest.mark.slow  # SpiNNMan waits in wall time: only for a machine that is not busy otherwise
 
-VERSION = {"spin3": "3", "spin5": "5"}
 BINARY = "chip_power_monitor.aplx"
-
-
-def transceiver_for(machine: Machine) -> Any:
-    clear_cfg_files(True)
-    add_spinnman_cfg()
-    set_config("Machine", "version", VERSION[machine.topology.name])
-    set_config("Machine", "machine_name", machine.host)
-    writer = SpiNNManDataWriter.setup()
-    writer.set_ipaddress(machine.host)
-    transceiver = create_transceiver_from_hostname(machine.host)
-    transceiver.discover_scamp_connections()
-    writer.set_transceiver(transceiver)
-    writer.set_machine(transceiver.get_machine_details())
-    return transceiver
 
 
 @pytest.fixture
@@ -49,11 +32,6 @@ def spin3(booted: Callable[..., Machine]) -> Iterator[tuple[Machine, Any]]:
     transceiver = transceiver_for(machine)
     yield machine, transceiver
     transceiver.close()
-
-
-def binary(name: str) -> str:
-    front_end = pytest.importorskip("spinn_front_end_common")
-    return os.path.join(os.path.dirname(front_end.__file__), "common_model_binaries", name)
 
 
 def test_machine_details_of_a_spin3(spin3: tuple[Machine, Any]) -> None:

@@ -102,6 +102,7 @@ public:
     bool peek(u32 core, u32 address, u8* to, u32 size);
     bool poke(u32 core, u32 address, const u8* from, u32 size);
     u32 peek_register(u32 address);
+    void poke_register(u32 address, u32 value, i64 now) { system_register_store(address, Width::word, value, now, cores_per_chip); }
 
     void wire();                 // sets the cores' pointers after construction or restoring
     void mark_sdram(u32 offset, u32 size);

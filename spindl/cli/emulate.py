@@ -81,7 +81,7 @@ def status_line(machine: Machine, start: float, begun: float) -> str:
         f"{simulated:.1f} s simulated in {wall:.1f} s ({simulated / wall if wall > 0 else 0:.2f} of real time)",
         _plural(totals["packets"], "packet"),
         f"{totals['dropped']:,} dropped",
-        f"{totals['frames_in']:,} frames in, {totals['frames_out']:,} out",
+        f"host frames: {totals['frames_in']:,} in, {totals['frames_out']:,} out",
         f"{totals['awake']:,} cores awake",
     ]
     if totals["stopped"]:
@@ -90,11 +90,13 @@ def status_line(machine: Machine, start: float, begun: float) -> str:
 
 
 class _Reports:
-    """Prints each report of an application core once, and the post-mortem of each core that strictness stopped."""
+    """Says when SC&MP has failed; if `strict`, also prints each report of an application core once, and the post-mortem
+    of each core that strictness stopped."""
 
-    def __init__(self, console: Console, machine: Machine) -> None:
-        self._console, self._machine = console, machine
+    def __init__(self, console: Console, machine: Machine, strict: bool) -> None:
+        self._console, self._machine, self._strict = console, machine, strict
         self._count = 0
+        self._failed: set[tuple[int, int]] = set()
         self._seen: set[tuple[int, int, int, int, str]] = set()
 
     def update(self) -> None:
@@ -104,7 +106,17 @@ class _Reports:
             return
         self._count = count
         for chip in self._machine:
-            for report in chip.reports:
+            failure = chip.monitor_failure
+            if failure is not None and (chip.x, chip.y) not in self._failed:
+                self._failed.add((chip.x, chip.y))
+                self._console.print(
+                    f"SC&MP on chip ({chip.x}, {chip.y}) has failed: {failure}\n"
+                    "  -> as on a board, the machine must be switched off and on: start the emulator again",
+                    markup=False,
+                    highlight=False,
+                    soft_wrap=True,
+                )
+            for report in chip.reports if self._strict else ():
                 key = (chip.x, chip.y, report.core, report.pc, report.kind)
                 if key in self._seen or report.core == chip.monitor:
                     continue
@@ -127,19 +139,17 @@ def _until_stopped() -> Iterator[threading.Event]:
 
 
 def _watch(console: Console, machine: Machine, request: Request, stop: threading.Event) -> None:
-    reports = _Reports(console, machine)
+    reports = _Reports(console, machine, request.strict != "off")
     start, begun = machine.time, time.monotonic()
     end = None if request.seconds is None else begun + request.seconds
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while not stop.wait(_REFRESH if end is None else max(0.0, min(_REFRESH, end - time.monotonic()))):
-            if request.strict != "off":
-                reports.update()
+            reports.update()
             if end is not None and time.monotonic() >= end:
                 break
             if console.is_terminal:
                 live.update(Text(status_line(machine, start, begun)), refresh=True)
-    if request.strict != "off":
-        reports.update()
+    reports.update()
     console.print(f"ended: {status_line(machine, start, begun)}", markup=False, highlight=False, soft_wrap=True)
 
 

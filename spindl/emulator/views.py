@@ -180,6 +180,14 @@ class ChipView:
         return int(self.counters["monitor"])
 
     @property
+    def monitor_failure(self) -> Report | None:
+        """What SC&MP on this chip ran into first, if that ended it: it makes no such access while it works."""
+        if not self.counters["booted"]:
+            return None
+        mine = self.physical(self.monitor).reports
+        return next((report for report in mine if report.label == "program error"), None)
+
+    @property
     def states(self) -> list[str]:
         """State of each virtual core as SC&MP keeps it."""
         blocks = self.read(_VCPU, _VCPU_SIZE * _CORES)

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,18 @@ def ask_version(host: str) -> bytes:
         return sock.recv(2048)
 
 
-def run_until_interrupted(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def kill_monitor(host: str) -> None:
+    """SC&MP 4.0.0 does not survive payloads shorter than its header."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect((host, 17893))
+        for size in range(9):
+            sock.send(b"x" * size)
+    time.sleep(1.5)
+
+
+def run_until_interrupted(
+    folder: Path, *arguments: str, before_the_end: Callable[[str], None] = lambda host: None
+) -> subprocess.CompletedProcess[str]:
     """Starts the command, asks the machine for its version once it is up, then presses Ctrl-C."""
     command = [sys.executable, "-m", "spindl", "emulate", "--host", HOST, "--booted", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
@@ -62,6 +74,7 @@ def run_until_interrupted(folder: Path, *arguments: str) -> subprocess.Completed
             assert line, process.communicate()
             first += line
         assert b"SC&MP/SpiNNaker" in ask_version(HOST)
+        before_the_end(HOST)
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=30)
     return subprocess.CompletedProcess(command, process.returncode, first + out, errors)
@@ -73,7 +86,7 @@ def test_ctrl_c_ends_it_cleanly_and_a_recording_repeats_it(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "71 cores" in done.stdout
-    assert "1 frames in, 1 out" in done.stdout.splitlines()[-2]
+    assert "host frames: 1 in, 1 out" in done.stdout.splitlines()[-2]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((HOST, 17893))  # it has closed its ports
     recording = load_recording(tmp_path / "session.jsonl")
@@ -89,6 +102,14 @@ def test_ctrl_c_ends_it_cleanly_and_a_recording_repeats_it(tmp_path: Path) -> No
     other = spindl("--replay", tmp_path / "other.jsonl")
     assert other.exit_code == 1
     assert "ANOTHER state" in other.output
+
+
+def test_it_says_when_the_monitor_has_failed(tmp_path: Path) -> None:
+    pytest.importorskip("spinnman", reason="the SC&MP boot image comes with SpiNNMan")
+    done = run_until_interrupted(tmp_path, before_the_end=kill_monitor)
+    assert done.returncode == 0, done.stderr
+    assert "SC&MP on chip (0, 0) has failed: program error: " in done.stdout
+    assert "must be switched off and on" in done.stdout
 
 
 def failed(done: Any, status: int, *parts: str) -> None:

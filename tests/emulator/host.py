@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -36,3 +38,20 @@ def transceiver_for(machine: Machine) -> Any:
 def binary(name: str) -> str:
     front_end = pytest.importorskip("spinn_front_end_common")
     return os.path.join(os.path.dirname(front_end.__file__), "common_model_binaries", name)
+
+
+def wait_until(machine: Machine, what: str, condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Waits until `condition` holds, at most `seconds` of simulated time: a busy host only makes it take longer."""
+    limit = machine.time + seconds
+    while not condition():
+        assert machine.time < limit, f"{what}: not within {seconds} s of simulated time"
+        time.sleep(0.01)
+
+
+def wait_for_states(machine: Machine, cores: Any, *states: str) -> None:
+    """Waits until each of SpiNNMan's `cores` is in one of `states`, as SC&MP keeps them."""
+
+    def reached() -> bool:
+        return all(machine.chip(s.x, s.y).states[p] in states for s in cores.core_subsets for p in s.processor_ids)
+
+    wait_until(machine, f"cores in state {' or '.join(states)}", reached)

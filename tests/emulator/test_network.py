@@ -107,11 +107,11 @@ def test_dropped_packets_are_reinjected_by_the_real_extra_monitor(
 ) -> None:
     """A receiver that is too slow makes its router drop; extra_monitor_support.aplx picks the packets up again."""
     pytest.importorskip("spinn_front_end_common", reason="brings the extra monitor's binary")
-    from host import binary, transceiver_for
+    from host import binary, transceiver_for, wait_for_states
     from spinn_front_end_common.utilities.scp import ReinjectorControlProcess
     from spinn_machine import CoreSubsets
     from spinnman.messages.scp.enums import Signal
-    from spinnman.model.enums import CPUState, UserRegister
+    from spinnman.model.enums import UserRegister
 
     machine = booted("spin3", connected=True)
     transceiver = transceiver_for(machine)
@@ -121,9 +121,9 @@ def test_dropped_packets_are_reinjected_by_the_real_extra_monitor(
     transceiver.write_memory(0, 0, base, reinjector_data(base))
     transceiver.write_user(0, 0, 1, UserRegister.USER_0, base)
     transceiver.execute_flood(monitor, binary("extra_monitor_support.aplx"), 30, wait=True)
-    transceiver.wait_for_cores_to_be_in_state(monitor, 30, [CPUState.READY], timeout=10)
+    wait_for_states(machine, monitor, "ready")
     transceiver.send_signal(30, Signal.START)
-    transceiver.wait_for_cores_to_be_in_state(monitor, 30, [CPUState.RUNNING], timeout=10)
+    wait_for_states(machine, monitor, "running")
 
     def status() -> Any:
         process = ReinjectorControlProcess(transceiver.get_scamp_connection_selector())
@@ -132,6 +132,7 @@ def test_dropped_packets_are_reinjected_by_the_real_extra_monitor(
     before = status()
     assert before.is_reinjecting_multicast
     machine.disconnect()
+    machine.run(0.05)  # it says that it runs before it has copied the routing table, and is deaf until then
     chip = machine.chip(0, 0)
     receiver, sender = chip.core(2).physical, chip.core(3).physical
     dropped = chip.counters["dropped"]

@@ -410,7 +410,7 @@ def test_strict_machines_notice_uninitialised_memory(bare: Bare, assemble: Assem
     """
         + SLEEP
     )
-    machine = bare("1x1", strict=True)
+    machine = bare("1x1", strict="warn")
     load(machine, (0, 0), 1, program)
     machine.run(0.0001)
     assert [(r.kind, r.address) for r in machine.chip(0, 0).reports] == [("uninitialised", 0x400004)]

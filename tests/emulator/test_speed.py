@@ -1,16 +1,15 @@
-"""Speed of the interpreter beside Unicorn running free on the same loop. Only for a quiet machine, hence slow."""
+"""Speed of one core beside Unicorn running free, of a full board, of an idle one. Only for a quiet machine: slow."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
+import gemm
 import pytest
 
 from spindl._emulator import BareCore
-
-unicorn = pytest.importorskip("unicorn")
-arm = pytest.importorskip("unicorn.arm_const")
+from spindl.emulator import Machine
 
 
 def macs() -> str:
@@ -33,6 +32,8 @@ KERNELS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KERNELS)
 def test_at_least_seven_tenths_of_unicorn(assemble: Callable[[str], bytes], name: str) -> None:
+    unicorn = pytest.importorskip("unicorn")
+    arm = pytest.importorskip("unicorn.arm_const")
     instructions, body = KERNELS[name]
     rounds = 40_000_000 // instructions
     count_at = 0x408000
@@ -74,3 +75,43 @@ def test_at_least_seven_tenths_of_unicorn(assemble: Callable[[str], bytes], name
     print(f"{name}: ours {ours / 1e6:.0f} M instructions/s, Unicorn {theirs / 1e6:.0f} M")
     assert ours > 0.7 * theirs
     assert ours > 200e6
+
+
+def test_threads_do_not_change_a_matrix_product(bare: Callable[..., Machine], assemble: Callable[[str], bytes]) -> None:
+    found = set()
+    for threads in (1, 2, 3):
+        machine = bare("spin3", threads=threads)
+        gemm.load(machine, assemble, passes=2)
+        machine.run(0.0008)
+        assert all(chip.counters["packets"] > 2 * 18 for chip in machine), "several rounds, each with a barrier"
+        assert all(chip.counters["dropped"] == 0 for chip in machine)
+        found.add(machine.fingerprint())
+    assert len(found) == 1
+
+
+@pytest.mark.slow
+def test_a_matrix_product_on_68_cores(bare: Callable[..., Machine], assemble: Callable[[str], bytes]) -> None:
+    machine = bare("spin3", threads=2)
+    gemm.load(machine, assemble, passes=32)
+    machine.run(0.0005)
+    best = 0.0
+    for _ in range(5):
+        before, start = gemm.awake_cycles(machine), time.perf_counter()
+        machine.run(0.004)
+        best = max(best, (gemm.awake_cycles(machine) - before) / (time.perf_counter() - start))
+    busy = gemm.awake_cycles(machine) / (68 * machine.cycle)
+    print(f"{best / 1e6:.0f} M core-cycles/s, cores awake {busy:.0%} of the time")
+    assert busy > 0.8
+    assert best >= 250e6
+
+
+@pytest.mark.slow
+def test_an_idle_booted_board(booted: Callable[..., Machine]) -> None:
+    booted("spin5", connected=True)
+    shares = []
+    for _ in range(4):
+        used, start = time.process_time(), time.monotonic()
+        time.sleep(2)
+        shares.append((time.process_time() - used) / (time.monotonic() - start))
+    print(f"idle spin5: {min(shares):.0%} of a host core")
+    assert min(shares) < 0.25

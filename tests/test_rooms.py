@@ -19,7 +19,7 @@ ALLOWED = {
     "model": {"graph"},
     "train": {"graph", "number"},
     "program": {"graph", "number", "machine"},
-    "run": {"program", "graph", "number", "machine", "data", "_native"},
+    "run": {"program", "graph", "number", "machine", "data", "emulator", "_native"},
     "emulator": {"machine", "_emulator"},
     "mlperf": {"data", "model", "train", "program", "machine", "systems"},
     "systems": {"machine", "program"},

@@ -9,15 +9,22 @@ import sys
 from pathlib import Path
 
 from spindl.graph.table import kernel_header
-from spindl.program import kernels, schedule
+from spindl.program import core, kernels, schedule
+from spindl.program.kernels.reductions import EXPONENT_RULE, EXPONENT_RULES, EXPONENT_TARGET_STATE, SITE_STATE
 
 
 def headers() -> dict[str, str]:
     """File name -> text of every generated header."""
     return {
         "spindl_numbers.h": kernel_header(),
+        "spindl_core.h": core.c_header(),
         "spindl_schedule.h": schedule.c_header(),
-        "spindl_kernels.h": kernels.c_header(tuple(kernels.KERNELS.values())),
+        "spindl_kernels.h": kernels.c_header(
+            tuple(kernels.KERNELS.values()),
+            (SITE_STATE, EXPONENT_RULE),
+            {f"EXPONENT_{name.upper()}": rule for name, rule in EXPONENT_RULES.items()}
+            | {"EXPONENT_TARGET_STATE": EXPONENT_TARGET_STATE},
+        ),
     }
 
 

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#define SPINDL_SCHEDULE_VERSION 2u
+#define SPINDL_SCHEDULE_VERSION 3u
 #define SPINDL_SCHEDULE_MAGIC 1279545427u
 #define SPINDL_STEP_BARRIER_BEFORE 1u
 #define SPINDL_STEP_BARRIER_AFTER 2u
@@ -12,8 +12,10 @@
 #define SPINDL_STEP_LAST 8u
 #define SPINDL_STEP_ORDERED 16u
 #define SPINDL_STEP_IF_SET 32u
+#define SPINDL_STEP_MACHINE 64u
 #define SPINDL_TRANSFER_TO_DTCM 0u
 #define SPINDL_TRANSFER_TO_SDRAM 1u
+#define SPINDL_LARGEST_BLOCK 1024u
 
 typedef struct {
     uint32_t magic; /* 'SPDL' */
@@ -21,8 +23,8 @@ typedef struct {
     uint16_t cores; /* cores of the chip that meet at barriers */
     uint32_t image; /* first 32 bits of the image's SHA-256 */
     uint32_t steps; /* number of steps */
-    uint32_t transfers; /* number of transfers */
-    uint32_t words; /* number of argument words */
+    uint32_t bytes; /* of all blocks */
+    uint32_t first; /* bytes of the first block */
     uint32_t exponents; /* DTCM address of the exponent table (int16) */
     uint32_t sites; /* DTCM address of the table of sites */
     uint16_t exponent_count; /* entries of the exponent table */
@@ -35,15 +37,14 @@ typedef struct {
     uint16_t kernel; /* number of the kernel in spindl_kernels.h; 0: none */
     uint16_t flags; /* BARRIER_BEFORE, ... */
     uint32_t node; /* node of the training graph, for errors and counters */
-    uint32_t first_transfer; /* index of its first transfer */
+    uint32_t condition; /* DTCM address of a word, with IF_SET */
     uint16_t loads; /* transfers before the kernel */
     uint16_t stores; /* transfers after it, behind the loads */
-    uint32_t first_word; /* index of its first argument word */
-    uint16_t words; /* argument words */
+    uint16_t words; /* argument words, behind the transfers */
     uint16_t stream; /* stream to wait for, with WAIT_STREAM */
-    uint32_t condition; /* DTCM address of a word, with IF_SET */
+    uint32_t next; /* bytes of the next step's block; 0 at the last step */
 } spindl_schedule_step;
-typedef char spindl_schedule_step_size[sizeof(spindl_schedule_step) == 28 ? 1 : -1];
+typedef char spindl_schedule_step_size[sizeof(spindl_schedule_step) == 24 ? 1 : -1];
 
 typedef struct {
     uint32_t sdram; /* byte address in SDRAM, a multiple of 4 */

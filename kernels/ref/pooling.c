@@ -21,37 +21,46 @@ SPINDL_SMALL static span seen(uint32_t output, const uint32_t *size, const uint3
     return (span){(uint32_t)at, cells};
 }
 
+#define MOST_CELLS 256
+
 /* Largest of each window to y, or y's gradient to the sums of the cells that are the first largest. The sums begin `above`
  * elements before x and are `total`. False where a window sees what x does not hold. */
 static bool pool(const geometry *a, const int16_t *x, int16_t *y, int32_t *sums, uint32_t above, uint32_t total) {
     const uint32_t channels = a->channels, pitch = a->width * channels;
-    const uint32_t across = a->dilation_width * channels, down = a->dilation_height * pitch;
+    uint16_t places[MOST_CELLS]; /* of the window's cells, in elements from the first */
+    if (a->kernel_height * a->kernel_width > MOST_CELLS || a->rows * pitch > 65535) return false;
     for (uint32_t p = 0; p < a->outputs; p++) {
         const span rows = seen(a->first_output + p, &a->height, &a->kernel_height);
         const uint32_t top = rows.first - a->first_row;
         if (!rows.cells || top + (rows.cells - 1) * a->dilation_height >= a->rows || top >= a->rows) return false;
         for (uint32_t q = 0; q < a->output_width; q++, y += channels) {
             const span columns = seen(q, &a->width, &a->kernel_width);
-            const uint32_t width = columns.cells;
-            const int32_t back = (int32_t)(down - width * across); /* may be negative */
-            if (!width) return false;
-            const int16_t *corner = x + top * pitch + columns.first * channels;
-            for (uint32_t c = 0; c < channels; c++) {
-                const int16_t *cell = corner + c, *winner = cell;
-                int32_t largest = *cell;
-                for (uint32_t i = rows.cells; i; i--, cell += back) {
-                    for (uint32_t j = width; j; j--, cell += across) {
-                        if (*cell <= largest) continue;
-                        largest = *cell;
-                        winner = cell;
+            const uint32_t start = top * pitch + columns.first * channels;
+            uint32_t cells = 0;
+            if (!columns.cells) return false;
+            for (uint32_t i = 0; i < rows.cells; i++) {
+                for (uint32_t j = 0; j < columns.cells; j++)
+                    places[cells++] = (uint16_t)(i * a->dilation_height * pitch + j * a->dilation_width * channels);
+            }
+            const int16_t *corner = x + start;
+            for (uint32_t k = 0; !sums && k < cells; k++) { /* cell by cell, for all channels */
+                const int16_t *cell = corner + places[k];
+                for (uint32_t c = 0; c < channels; c++) {
+                    if (k == 0 || cell[c] > y[c]) y[c] = cell[c];
+                }
+            }
+            for (uint32_t c = 0; sums && c < channels; c++, corner++) {
+                int32_t largest = *corner;
+                uint32_t winner = 0;
+                for (uint32_t k = 1; k < cells; k++) {
+                    const int32_t v = corner[places[k]];
+                    if (v > largest) {
+                        largest = v;
+                        winner = k;
                     }
                 }
-                if (!sums) {
-                    y[c] = (int16_t)largest;
-                } else {
-                    const uint32_t at = (uint32_t)(winner - x) + above;
-                    if (at < total) sums[at] += y[c];
-                }
+                const uint32_t at = start + c + places[winner] + above;
+                if (at < total) sums[at] += y[c];
             }
         }
     }
@@ -70,7 +79,7 @@ SPINDL_SMALL int spindl_max_pool(const spindl_max_pool_arguments *a, spindl_cont
     return SPINDL_OK;
 }
 
-SPINDL_SMALL int spindl_max_pool_gradient(const spindl_max_pool_gradient_arguments *a, spindl_context *context) {
+int spindl_max_pool_gradient(const spindl_max_pool_gradient_arguments *a, spindl_context *context) {
     spindl_rounding r;
     if (!spindl_begin(&r, context, &a->site, context->exponents[a->dy_exponent])) return SPINDL_ERROR_ARGUMENT;
     const uint32_t pitch = a->width * a->channels, total = a->dx_rows * pitch;
@@ -81,7 +90,10 @@ SPINDL_SMALL int spindl_max_pool_gradient(const spindl_max_pool_gradient_argumen
         for (uint32_t i = 0; i < total; i++) sums[i] = 0;
         if (!pool((const geometry *)a, x, dy, sums, (a->first_row - a->first_dx_row) * pitch, total))
             return SPINDL_ERROR_ARGUMENT;
-        for (uint32_t i = 0; i < total; i++) *dx++ = (int16_t)spindl_round(&r, sums[i]);
+        const bool usable = r.before == 0;
+        spindl_quick quick = spindl_quick_begin(&r);
+        for (uint32_t i = 0; i < total; i++)
+            *dx++ = (int16_t)(usable ? spindl_quick64(&r, &quick, (int64_t)sums[i] + quick.half) : spindl_round(&r, sums[i]));
         x += a->rows * pitch;
         dy += a->outputs * a->output_width * a->channels;
     }

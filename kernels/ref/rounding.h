@@ -23,6 +23,20 @@ enum { SPINDL_RELU = 1, SPINDL_RELU6 = 2 };
 /* int64 in memory: at multiples of 4, where LDRD would fault. */
 typedef int64_t spindl_wide __attribute__((aligned(4)));
 
+/* c + a * b of low halves, and c + (top half of a) * (low half of b): one cycle each on the cores. */
+#if defined(__arm__) && defined(__clang__)
+#define spindl_smlabb __builtin_arm_smlabb
+#define spindl_smlatb __builtin_arm_smlatb
+#else
+static inline int32_t spindl_smlabb(int32_t a, int32_t b, int32_t c) {
+    return (int16_t)a * (int16_t)b + c;
+}
+
+static inline int32_t spindl_smlatb(int32_t a, int32_t b, int32_t c) {
+    return (a >> 16) * (int16_t)b + c;
+}
+#endif
+
 static inline int32_t spindl_least(int32_t a, int32_t b) {
     return a < b ? a : b;
 }
@@ -100,6 +114,12 @@ static inline int32_t spindl_quick32(spindl_rounding *r, spindl_quick *quick, in
     const int32_t y = v >> quick->shift;
     if (__builtin_expect((uint32_t)(y + quick->fast) < quick->width, 1)) return y < quick->low ? quick->low : y;
     return spindl_quick_slow(r, quick, (int64_t)v - quick->half);
+}
+
+/* The same for a value that is shifted already. */
+static inline int32_t spindl_quick_shifted(spindl_rounding *r, spindl_quick *quick, int32_t y, int64_t x) {
+    if (__builtin_expect((uint32_t)(y + quick->fast) < quick->width, 1)) return y < quick->low ? quick->low : y;
+    return spindl_quick_slow(r, quick, x);
 }
 
 /* The same for 64 bits. */

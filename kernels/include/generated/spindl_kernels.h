@@ -452,12 +452,12 @@ typedef struct {
     uint32_t height; /* rows of the whole input image */
     uint32_t width; /* columns of the input */
     uint32_t first_row; /* row of the image that is x's row 0 */
-    uint32_t rows; /* rows of x: all that the windows of these outputs see of the image */
+    uint32_t rows; /* rows of x (below 65536 elements): all that the windows of these outputs see */
     uint32_t first_output; /* row of the whole output that is row 0 of y (of dy) */
     uint32_t outputs; /* rows of y (of dy) */
     uint32_t output_width; /* columns of the output */
     uint32_t kernel_height; /* rows of a window */
-    uint32_t kernel_width; /* columns of a window; kernel_height * kernel_width <= 65535 */
+    uint32_t kernel_width; /* columns of a window, which has at most 256 cells */
     uint32_t stride_height; /* rows from window to window */
     uint32_t stride_width; /* columns from window to window */
     uint32_t padding_top; /* rows of padding above */
@@ -479,12 +479,12 @@ typedef struct {
     uint32_t height; /* rows of the whole input image */
     uint32_t width; /* columns of the input */
     uint32_t first_row; /* row of the image that is x's row 0 */
-    uint32_t rows; /* rows of x: all that the windows of these outputs see of the image */
+    uint32_t rows; /* rows of x (below 65536 elements): all that the windows of these outputs see */
     uint32_t first_output; /* row of the whole output that is row 0 of y (of dy) */
     uint32_t outputs; /* rows of y (of dy) */
     uint32_t output_width; /* columns of the output */
     uint32_t kernel_height; /* rows of a window */
-    uint32_t kernel_width; /* columns of a window; kernel_height * kernel_width <= 65535 */
+    uint32_t kernel_width; /* columns of a window, which has at most 256 cells */
     uint32_t stride_height; /* rows from window to window */
     uint32_t stride_width; /* columns from window to window */
     uint32_t padding_top; /* rows of padding above */

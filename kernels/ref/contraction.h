@@ -14,7 +14,7 @@ static inline int32_t spindl_bits32(uint32_t x) {
 }
 static inline bool spindl_rounding_begin(spindl_rounding *rounding, spindl_context *context, uint32_t site, uint32_t bits,
                                          uint32_t activation, int32_t exponent) {
-    const uint32_t words[3] = {site, bits, activation};
+    const uint32_t words[4] = {site, bits, activation, 0};
     return spindl_begin(rounding, context, words, exponent);
 }
 static inline void spindl_rounding_end(const spindl_rounding *rounding) {

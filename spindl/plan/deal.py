@@ -38,9 +38,7 @@ def deal(tasks: Sequence[Task], cores: int) -> list[list[Task]]:
     return result
 
 
-def place_regions(
-    tasks: Sequence[Task], start: int, end: int, fixed: Mapping[str, int], name: str
-) -> list[Placed]:
+def place_regions(tasks: Sequence[Task], start: int, end: int, fixed: Mapping[str, int], name: str) -> list[Placed]:
     """DTCM addresses for the tasks of one core, in order: from the bottom and from the top in turn.
 
     Args:

@@ -230,10 +230,13 @@ class Draft:
         if op == "squared_error_gradient":
             both = self._aligned([self.exponent(inputs[0]), self.constant(TARGET_EXPONENT)])
             return self._plus(both, -MULTIPLIER_BITS)
-        if op in (
-            "relu relu6 relu_gradient relu6_gradient max_pool max_pool_gradient reshape permute slice sum_groups "
-            "channel_sum exponent_of saturate32 batch_sum descend"
-        ).split():
+        if (
+            op
+            in (
+                "relu relu6 relu_gradient relu6_gradient max_pool max_pool_gradient reshape permute slice sum_groups "
+                "channel_sum exponent_of saturate32 batch_sum descend"
+            ).split()
+        ):
             return self.exponent(inputs[0])
         if op.endswith("_loss"):
             return self.constant(TARGET_EXPONENT)

@@ -113,9 +113,7 @@ def _without_updates(plan: Plan, steps: list[Step]) -> list[Step]:
     def stays(transfer: Transfer) -> bool:
         return not any(start <= transfer.sdram < end for start, end in spans)
 
-    return [
-        Step(**{**step.__dict__, "stores": tuple(t for t in step.stores if stays(t))}) for step in steps
-    ]
+    return [Step(**{**step.__dict__, "stores": tuple(t for t in step.stores if stays(t))}) for step in steps]
 
 
 def site_kinds(graph: Graph) -> dict[str, SiteKind]:
@@ -155,7 +153,9 @@ def _outputs(plan: Plan) -> dict[str, Place]:
         node = plan.graph.nodes[index]
         if node.op in ("extent", "saturation"):
             wide = node.inputs[0]
-            users = [n for n in plan.graph.nodes if n.op == "next_site" and plan.graph.nodes[n.inputs[1]].inputs == (wide,)]
+            users = [
+                n for n in plan.graph.nodes if n.op == "next_site" and plan.graph.nodes[n.inputs[1]].inputs == (wide,)
+            ]
             site = node.inputs[1] if node.op == "saturation" else users[0].inputs[0]
             number = plan.sites[site]
             offset, storage = (2, "<i2") if node.op == "extent" else (4, "<u4")

@@ -86,7 +86,12 @@ def begin_tasks(draft: Draft) -> list[Task]:
                 load, states = regions.load("states", STATES, 0, sites * SITE_STATE.layout.size)
                 calls.append(Call("begin_sites", 0, {"states": states, "count": sites}, (*loads, load)))
                 loads = []
-            words_: dict[str, int | At] = {"rules": at, "state": WORDS, "count": last - first, "state_count": words + len(draft.overflow)}
+            words_: dict[str, int | At] = {
+                "rules": at,
+                "state": WORDS,
+                "count": last - first,
+                "state_count": words + len(draft.overflow),
+            }
             calls.append(Call("exponents", 0, words_, (*loads, move)))
             loads = []
         tasks.append(Task(-1, tuple(calls), regions.sizes, core))

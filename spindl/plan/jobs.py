@@ -31,7 +31,9 @@ LOSS_OPS = frozenset(f"{kind}_loss" for kind in ("cross_entropy", "squared_error
     "correct",
     "binary_correct",
 }
-SINGLE_OPS = frozenset("narrow relu relu6 relu_gradient relu6_gradient max_pool batch_sum squared_norm lars_rate".split())
+SINGLE_OPS = frozenset(
+    "narrow relu relu6 relu_gradient relu6_gradient max_pool batch_sum squared_norm lars_rate".split()
+)
 STATISTICS = frozenset({"extent", "saturation", "next_site"})
 ACTIVATIONS = {"relu": 1, "relu6": 2}
 _RELU_ONLY = frozenset({"convolution"})
@@ -209,7 +211,9 @@ def _add_loss(finder: _Finder, index: int, rounding: Rounding | None) -> None:
     same = [
         i
         for i, node in enumerate(nodes)
-        if node.op in LOSS_OPS and i not in finder.taken and [finder.at(k) for k in node.inputs] == [finder.at(z), target]
+        if node.op in LOSS_OPS
+        and i not in finder.taken
+        and [finder.at(k) for k in node.inputs] == [finder.at(z), target]
     ]
     if rounding is None:
         gradients = [i for i, n in enumerate(nodes) if n.op.endswith("_gradient") and n.inputs == (z, target)]
@@ -278,7 +282,8 @@ def _add_family(finder: _Finder, kind: str, members: list[int]) -> None:
     outside = [
         i
         for i in members
-        if i in finder.visible or any(user not in members and nodes[user].op not in STATISTICS for user in finder.users[i])
+        if i in finder.visible
+        or any(user not in members and nodes[user].op not in STATISTICS for user in finder.users[i])
     ]
     finder.add(kind, members, reads, outside)
 
@@ -330,7 +335,9 @@ def _ordered(graph: Graph, jobs: list[Job], homes: Mapping[int, int]) -> tuple[J
     while waiting:
         ready = [number for number in waiting if needs[number] <= done.keys()]
         if not ready:
-            raise PlanError("state is overwritten while something still needs it", graph.nodes[jobs[waiting[0]].nodes[0]].name)
+            raise PlanError(
+                "state is overwritten while something still needs it", graph.nodes[jobs[waiting[0]].nodes[0]].name
+            )
         done |= dict.fromkeys(ready)
         waiting = [number for number in waiting if number not in done]
     return tuple(jobs[number] for number in done)

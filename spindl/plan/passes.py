@@ -1,13 +1,13 @@
 """The planner on one page: a training graph and a machine in, a Plan out. Each pass is a function of plain data.
 
-    jobs       nodes that are computed together; homes of values (where nothing moves)
-    levels     the phase of each job: one behind the last that it needs
-    numbers    sites, words of state; states, inputs and constants get their buffers
-    tiles      each job becomes tasks: cuts of its result that fit a core
-    ends       the first phase fills the tables of exponents, the last ones bring them back to the State
-    deal       tasks to cores, longest first
-    regions    DTCM addresses
-    memory     SDRAM addresses by liveness
+jobs       nodes that are computed together; homes of values (where nothing moves)
+levels     the phase of each job: one behind the last that it needs
+numbers    sites, words of state; states, inputs and constants get their buffers
+tiles      each job becomes tasks: cuts of its result that fit a core
+ends       the first phase fills the tables of exponents, the last ones bring them back to the State
+deal       tasks to cores, longest first
+regions    DTCM addresses
+memory     SDRAM addresses by liveness
 """
 
 from __future__ import annotations

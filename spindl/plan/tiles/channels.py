@@ -106,7 +106,9 @@ def channel_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                         )
                         calls.append(call)
                     else:
-                        move, places[home] = regions.load(f"v{home}", stored.buffer, start * size, (stop - start) * size)
+                        move, places[home] = regions.load(
+                            f"v{home}", stored.buffer, start * size, (stop - start) * size
+                        )
                         loads.append(move)
                 words[name] = places[home]
             size = channel_bytes(node)

@@ -66,7 +66,9 @@ def _geometry(
     groups = int(a["groups"])
     rows, columns = axis(a, w[2:], 0), axis(a, w[2:], 1)
     images, height, width, outputs, output_width = x[0], x[2], x[3], y[2], y[3]
-    point = all(side == {"kernel": 1, "stride": 1, "dilation": side["dilation"], "padding": 0} for side in (rows, columns))
+    point = all(
+        side == {"kernel": 1, "stride": 1, "dilation": side["dilation"], "padding": 0} for side in (rows, columns)
+    )
     if point and x[2:] == y[2:]:
         if keep_images:
             height, width = 1, height * width
@@ -258,17 +260,31 @@ def convolution_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
             if bias is not None:
                 load_b, words["bias"] = regions.load("bias", draft.place(bias).buffer, 4 * o0 * per, 4 * o)
                 first.append(load_b)
-            for turn, slab in enumerate(slabs(start, stop, rows_g.y_rows, cut.most_rows, cut.image_granule, cut.row_granule)):
+            for turn, slab in enumerate(
+                slabs(start, stop, rows_g.y_rows, cut.most_rows, cut.image_granule, cut.row_granule)
+            ):
                 side = turn % 2
                 if flat:
                     x_start, x_rows, top = slab.top, slab.rows, 0
-                    load_x, at_x = regions.load(f"x{side}", draft.place(x).buffer, x_start * 2 * g.x_channels, x_rows * 2 * g.x_channels)
-                    shape: dict[str, int | At] = {"images": 1, "x_rows": 1, "y_rows": 1, "x_columns": x_rows, "y_columns": x_rows, "top": 0}
+                    load_x, at_x = regions.load(
+                        f"x{side}", draft.place(x).buffer, x_start * 2 * g.x_channels, x_rows * 2 * g.x_channels
+                    )
+                    shape: dict[str, int | At] = {
+                        "images": 1,
+                        "x_rows": 1,
+                        "y_rows": 1,
+                        "x_columns": x_rows,
+                        "y_columns": x_rows,
+                        "top": 0,
+                    }
                     pixels, p_start = slab.rows, slab.top
                 else:
                     t, b = _seen(slab, g)
                     load_x, at_x = regions.load(
-                        f"x{side}", draft.place(x).buffer, (slab.first * g.x_rows + t) * x_row, slab.images * (b - t) * x_row
+                        f"x{side}",
+                        draft.place(x).buffer,
+                        (slab.first * g.x_rows + t) * x_row,
+                        slab.images * (b - t) * x_row,
                     )
                     top = slab.top * g.rows["stride"] - g.rows["padding"] - t
                     shape = {"images": slab.images, "x_rows": b - t, "y_rows": slab.rows, "top": top}
@@ -432,7 +448,9 @@ def weight_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
             if cut.whole:
                 cuts = pieces(start, stop, cut.most)
                 for k, (first, last) in enumerate(cuts):
-                    loads, places = _operand_loads(draft, regions, x, dy, g, turn, Slab(first, last, 0, g.y_rows), x_row, y_row)
+                    loads, places = _operand_loads(
+                        draft, regions, x, dy, g, turn, Slab(first, last, 0, g.y_rows), x_row, y_row
+                    )
                     shape: dict[str, int | At] = {
                         "images": last - first,
                         "x_rows": g.x_rows,
@@ -470,9 +488,7 @@ def weight_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                     keys = ("first_exponent", "second_exponent", "site", "bits")
                     finish: dict[str, int | At] = {key: common[key] for key in keys}
                     finish |= {"sums": sums, "y": at_w, "count": n, "flags": FLAGS["ADD"] if group > start else 0}
-                    calls.append(
-                        Call("add_rounded_sums", target, finish, (), (save,) if group == stop - 1 else ())
-                    )
+                    calls.append(Call("add_rounded_sums", target, finish, (), (save,) if group == stop - 1 else ()))
             macs = (stop - start) * size * g.y_rows * g.y_columns * (o1 - o0) * elements
             work = int(macs * CYCLES_PER_MAC + (stop - start) * n * CYCLES_PER_RESULT)
             made = _with_scratch(node.op, calls, regions)
@@ -541,7 +557,11 @@ def _choose_weight_cut(
                 best = score, _WeightCut(tile, ranges, whole, most)
     if best is None:
         raise TooLarge(
-            "the smallest tile of a weight gradient does not fit a core", name, "use fewer channels", smallest, draft.limits.tile
+            "the smallest tile of a weight gradient does not fit a core",
+            name,
+            "use fewer channels",
+            smallest,
+            draft.limits.tile,
         )
     return best[1]
 

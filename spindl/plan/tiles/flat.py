@@ -55,7 +55,9 @@ def flat_tasks(
         for turn, (first, last) in enumerate(pieces(start, stop, min(PIECE, room))):
             side, loads, words = turn % 2, [], dict[str, int | At](arguments)
             for key, i in operands.items():
-                move, at = regions.load(f"{key}{side}", draft.place(i).buffer, first * sizes[key], (last - first) * sizes[key])
+                move, at = regions.load(
+                    f"{key}{side}", draft.place(i).buffer, first * sizes[key], (last - first) * sizes[key]
+                )
                 loads.append(move)
                 words[key] = at
             at = words[in_place] if in_place else regions.at(f"{name}{side}", (last - first) * size + 8)  # type: ignore[assignment]
@@ -68,15 +70,16 @@ def flat_tasks(
 
 
 def rounding_words(draft: Draft, job: Job) -> dict[str, int]:
-    """`site`, `bits`, `activation` of a job's rounding."""
+    """`site`, `bits`, `activation`, `ties` of a job's rounding."""
     r = job.rounding
     if r is None:  # nothing is rounded
-        return {"site": 0, "bits": 16, "activation": 0}
+        return {"site": 0, "bits": 16, "activation": 0, "ties": 0}
     node = draft.node(r.requantise)
     return {
         "site": draft.site(node.inputs[1]),
         "bits": int(node.attributes["bits"]),
         "activation": r.activation,
+        "ties": int(node.attributes.get("ties") == "even"),
     }
 
 
@@ -110,9 +113,7 @@ def add_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     arguments = {"x_exponent": draft.exponent(x), "y_exponent": draft.exponent(y), **rounding_words(draft, job)}
     target = job.rounding.requantise
     in_place = "x" if draft.homes[x] != draft.homes[y] else ""
-    return flat_tasks(
-        draft, number, target, "add", {"x": x, "y": y}, ("z", target), arguments, in_place=in_place
-    )
+    return flat_tasks(draft, number, target, "add", {"x": x, "y": y}, ("z", target), arguments, in_place=in_place)
 
 
 def features_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
@@ -132,9 +133,7 @@ def sigmoid_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     node, target = draft.node(job.rounding.producer), job.rounding.requantise
     arguments = {"hyperbolic": int(node.op == "tanh"), "x_exponent": draft.exponent(node.inputs[0])}
     arguments |= rounding_words(draft, job)
-    return flat_tasks(
-        draft, number, target, "sigmoid", {"x": node.inputs[0]}, ("y", target), arguments, in_place="x"
-    )
+    return flat_tasks(draft, number, target, "sigmoid", {"x": node.inputs[0]}, ("y", target), arguments, in_place="x")
 
 
 def sigmoid_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:

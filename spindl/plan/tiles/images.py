@@ -18,7 +18,9 @@ CYCLES = 60
 def _images_per_step(draft: Draft, image_bytes: int, unit: int, name: str) -> int:
     most = (draft.limits.tile - 256) // 2 // max(1, image_bytes) // unit * unit
     if most < unit:
-        raise TooLarge("an image does not fit a core", name, "use smaller layers", 2 * unit * image_bytes + 256, draft.limits.tile)
+        raise TooLarge(
+            "an image does not fit a core", name, "use smaller layers", 2 * unit * image_bytes + 256, draft.limits.tile
+        )
     return most
 
 
@@ -78,7 +80,14 @@ def batch_sum_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     cuts = pieces(0, images, 512)
     for turn, (first, last) in enumerate(cuts):
         load, at_x = regions.load(f"x{turn % 2}", draft.place(source).buffer, 8 * first, 8 * (last - first))
-        words: dict[str, int | At] = {"x": at_x, "y": at_y, "x_bytes": 8, "y_bytes": 8, "rows": last - first, "count": 1}
+        words: dict[str, int | At] = {
+            "x": at_x,
+            "y": at_y,
+            "x_bytes": 8,
+            "y_bytes": 8,
+            "rows": last - first,
+            "count": 1,
+        }
         words |= {"x_pitch": 8, "first": int(turn == 0)}
         stores = (store(stored.buffer, 0, 8, at_y, 8),) if turn == len(cuts) - 1 else ()
         calls.append(Call("sum_rows", index, words, (load,), stores))
@@ -129,7 +138,11 @@ def move_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
             words: dict[str, int | At] = {"x": at_x.plus(offset), "y": at_y, "bytes": size, "count_0": n}
             words |= {"x_stride_0": in_image, "y_stride_0": out_image}
             for k in range(3):
-                words |= {f"count_{k + 1}": counts[k], f"x_stride_{k + 1}": steps[k][0], f"y_stride_{k + 1}": steps[k][1]}
+                words |= {
+                    f"count_{k + 1}": counts[k],
+                    f"x_stride_{k + 1}": steps[k][0],
+                    f"y_stride_{k + 1}": steps[k][1],
+                }
             save = store(stored.buffer, first * out_image, n * out_image, at_y, images * out_image)
             calls.append(Call("move", index, words, (load,), (save,)))
         tasks.append(Task(number, tuple(calls), regions.sizes, cost=(stop - start) * out_image // size * 12))

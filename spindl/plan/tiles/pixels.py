@@ -24,9 +24,7 @@ def _step(draft: Draft, channels: int, bytes_per_pixel: int, constants: int, uni
     most = room // 2 // bytes_per_pixel // unit * unit
     if most < unit:
         needed = constants + 2 * unit * bytes_per_pixel + 64
-        raise TooLarge(
-            "a pixel's channels do not fit a core", name, "use fewer channels", needed, draft.limits.tile
-        )
+        raise TooLarge("a pixel's channels do not fit a core", name, "use fewer channels", needed, draft.limits.tile)
     return max(unit, min(most, PIECE // channels // unit * unit))
 
 
@@ -63,7 +61,9 @@ def affine_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                 loads += [move] if turn == 0 else []
             for key, i in tensors.items():
                 row = channels * sizes[key]
-                move, words[key] = regions.load(f"{key}{side}", draft.place(i).buffer, first * row, (last - first) * row)
+                move, words[key] = regions.load(
+                    f"{key}{side}", draft.place(i).buffer, first * row, (last - first) * row
+                )
                 loads.append(move)
             size = (last - first) * channels * 2
             at = words["x"] if in_place else regions.at(f"{result}{side}", size + 8)
@@ -110,7 +110,9 @@ def sums_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                 "first": int(turn == 0),
             }
             stores = [
-                store(stored[op].buffer, part * stored[op].bytes, 8 * channels, at, part * stored[op].bytes + 8 * channels)
+                store(
+                    stored[op].buffer, part * stored[op].bytes, 8 * channels, at, part * stored[op].bytes + 8 * channels
+                )
                 for op, at in sums.items()
                 if turn == len(cut) - 1
             ]

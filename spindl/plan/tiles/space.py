@@ -54,7 +54,9 @@ def slabs(start: int, stop: int, height: int, most_rows: int, image_granule: int
     return result
 
 
-def row_shares(images: int, height: int, row_bytes: int, parts: int, least: int = 1) -> tuple[list[tuple[int, int]], int, int]:
+def row_shares(
+    images: int, height: int, row_bytes: int, parts: int, least: int = 1
+) -> tuple[list[tuple[int, int]], int, int]:
     """Global rows of a result dealt to at most `parts` tasks; (ranges, image granule, row granule)."""
     image_granule = granule(height * row_bytes)
     row_granule = granule(row_bytes)

@@ -103,9 +103,7 @@ def update_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
 class _Piece:
     """The calls on one range of elements; loads join the call that comes next."""
 
-    def __init__(
-        self, draft: Draft, job: Job, regions: Regions, side: int, first: int, last: int, total: int
-    ) -> None:
+    def __init__(self, draft: Draft, job: Job, regions: Regions, side: int, first: int, last: int, total: int) -> None:
         self.draft, self.job, self.regions, self.side = draft, job, regions, side
         self.first, self.last, self.total = first, last, total
         self.count = last - first
@@ -133,9 +131,7 @@ class _Piece:
                 )
                 self.result.append(call)
             else:
-                move, self.places[home] = self.regions.load(
-                    name, stored.buffer, self.first * size, self.count * size
-                )
+                move, self.places[home] = self.regions.load(name, stored.buffer, self.first * size, self.count * size)
                 self.loads.append(move)
         return self.places[home]
 

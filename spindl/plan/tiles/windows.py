@@ -57,7 +57,9 @@ def max_pool_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
             out = slab.images * slab.rows * out_row
             at_y = regions.at(f"y{turn % 2}", out + 8)
             words: dict[str, int | At] = {"x": at_x, "y": at_y, "images": slab.images}
-            words |= _window_words(channels, height, width, (top, bottom), slab.top, slab.rows, output_width, rows, columns)
+            words |= _window_words(
+                channels, height, width, (top, bottom), slab.top, slab.rows, output_width, rows, columns
+            )
             start = (slab.first * outputs + slab.top) * out_row
             save = store(stored.buffer, start, out, at_y, images * outputs * out_row)
             calls.append(Call("max_pool", index, words, (load,), (save,)))
@@ -177,7 +179,10 @@ def window_sum_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                 first, last = (p[0], p[-1] + 1) if n == 1 else (0, outputs)
                 seen = slab.top, slab.bottom
                 load, at_in = regions.load(
-                    f"dy{side}", draft.place(source).buffer, (slab.first * outputs + first) * out_row, n * (last - first) * out_row
+                    f"dy{side}",
+                    draft.place(source).buffer,
+                    (slab.first * outputs + first) * out_row,
+                    n * (last - first) * out_row,
                 )
                 size, start = n * slab.rows * in_row, (slab.first * height + slab.top) * in_row
                 end = images * height * in_row
@@ -186,7 +191,10 @@ def window_sum_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                 seen = min(w[0] for w in windows[first:last]), max(w[1] for w in windows[first:last])
                 seen = seen if n == 1 else (0, height)
                 load, at_in = regions.load(
-                    f"x{side}", draft.place(source).buffer, (slab.first * height + seen[0]) * in_row, n * (seen[1] - seen[0]) * in_row
+                    f"x{side}",
+                    draft.place(source).buffer,
+                    (slab.first * height + seen[0]) * in_row,
+                    n * (seen[1] - seen[0]) * in_row,
                 )
                 size, start = n * slab.rows * out_row, (slab.first * outputs + slab.top) * out_row
                 end = images * outputs * out_row

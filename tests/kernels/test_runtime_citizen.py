@@ -25,7 +25,7 @@ from spinnman.messages.scp.enums import Signal
 from spinnman.model.enums import CPUState, UserRegister
 
 from tests.emulator.conftest import bare, booted  # noqa: F401  (fixtures)
-from tests.emulator.test_spinnman import transceiver_for
+from tests.emulator.host import transceiver_for
 
 COPY = KERNELS["copy"]
 APP = 33

@@ -381,10 +381,20 @@ def lars_rate() -> Call:
     return Call("lars_rate", arguments | {"weight_exponent": 0, "gradient_exponent": 1}, buffers, (-30, -27))
 
 
-BATCH_NORM = (
-    "inverse_deviation running_inverse_deviation batch_norm_scale batch_norm_offset running_offset gamma_gradient "
-    "running_gamma_gradient batch_norm_slope batch_norm_gradient_offset running_mean running_variance pair_to_wide"
-).split()
+BATCH_NORM = [
+    "inverse_deviation",
+    "running_inverse_deviation",
+    "batch_norm_scale",
+    "batch_norm_offset",
+    "running_offset",
+    "gamma_gradient",
+    "running_gamma_gradient",
+    "batch_norm_slope",
+    "batch_norm_gradient_offset",
+    "running_mean",
+    "running_variance",
+    "pair_to_wide",
+]
 
 TABLE: tuple[tuple[str, Callable[[], Call]], ...] = (
     ("requantise int64, shift 12", lambda: requantise(1000)),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from spindl.emulator import Machine
-from spindl.program.core import COMMANDS, CORE, STEP_COUNTERS
+from spindl.program.core import COMMANDS, CORE, ERRORS, STEP_COUNTERS
 from spindl.program.image import Image, load_image
 from spindl.program.kernels import KERNELS
 from spindl.program.load import TEXT_BYTES, ChipLoad, CoreName, CoreResult, Setting, chip_load, core_result
@@ -192,7 +192,7 @@ def test_exit_and_run_time_error_are_seen(session: Session) -> None:
     assert found is not None
     assert (found.name, found.step, found.node) == ("ARGUMENT", 0, 7)
     text = next(iter(session.transceiver.get_iobuf(session.cores(((0, 0),))))).iobuf
-    assert "stop: ARGUMENT at step 0x00000000" in text
+    assert f"stop: {ERRORS['ARGUMENT'][0]:#010x} step 0x00000000" in text
 
 
 def ask(

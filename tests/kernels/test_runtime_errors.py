@@ -79,7 +79,8 @@ def error(
     found = outcome(image, *tables, regions=regions).cores[0, 0][core]
     assert not found.finished
     assert found.error is not None
-    assert f"stop: {found.error.name} at step" in found.text
+    number = ERRORS[found.error.name][0]
+    assert f"stop: {number:#010x} step {found.error.step:#010x} kernel {found.error.kernel:#010x} node" in found.text
     return found.error
 
 

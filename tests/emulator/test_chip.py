@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from spindl.emulator import Faults, Machine
+from spindl.emulator.records import Arrival
 
 Assemble = Callable[[str], bytes]
 Bare = Callable[..., Machine]
@@ -511,3 +512,19 @@ def test_the_watchdog_barks_then_bites(bare: Bare, assemble: Assemble) -> None:
     machine.run(0.001)
     assert chip.physical(3).counters["instructions"] == 0, "the core is in reset"
     assert chip.reports == []
+
+
+def test_a_frame_that_comes_while_its_interrupt_is_cleared_is_not_forgotten(bare: Bare) -> None:
+    """SC&MP clears the request when it has seen no frame; one may have come since, and no further one need follow."""
+    machine = bare("1x1")
+    chip = machine.chip(0, 0)
+    control, status, receive_next, clear = (0xF400C000 + offset for offset in (0x00, 0x04, 0x10, 0x20))
+    chip.write_register(control, 0x45B)
+    machine.replay([Arrival(1000, 0, 0, bytes(64)), Arrival(2000, 0, 0, bytes(64))], 0.0001)
+    assert chip.read_register(status) >> 1 == 2
+    chip.write_register(clear, 0x10)
+    assert chip.read_register(clear) & 0x10
+    for _ in range(2):
+        chip.write_register(receive_next, 1)
+    chip.write_register(clear, 0x10)
+    assert chip.read_register(clear) & 0x10 == 0

@@ -129,7 +129,7 @@ def test_router_counts_what_the_host_reads(spin3: tuple[Machine, Any]) -> None:
 def test_boots_again_and_again(kind: str, bare: Callable[..., Machine]) -> None:
     machine = bare(kind)
     machine.connect()
-    for _ in range(20 if kind == "spin3" else 2):
+    for _ in range(20):
         transceiver_for(machine).close()
         machine.power_cycle()
 

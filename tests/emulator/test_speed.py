@@ -107,11 +107,11 @@ def test_a_matrix_product_on_68_cores(bare: Callable[..., Machine], assemble: Ca
 
 @pytest.mark.slow
 def test_an_idle_booted_board(booted: Callable[..., Machine]) -> None:
-    booted("spin5", connected=True)
+    machine = booted("spin5", connected=True)
     shares = []
     for _ in range(12):
-        used, start = time.process_time(), time.monotonic()
+        used, start = time.process_time(), machine.time  # a starved emulator falls behind: per simulated second
         time.sleep(0.5)
-        shares.append((time.process_time() - used) / (time.monotonic() - start))
+        shares.append((time.process_time() - used) / (machine.time - start))
     print(f"idle spin5: {min(shares):.0%} of a host core")
     assert min(shares) < 0.25

@@ -19,12 +19,14 @@ ALLOWED = {
     "model": {"graph"},
     "train": {"graph", "number"},
     "program": {"graph", "number", "machine"},
-    "run": {"program", "graph", "number", "machine", "data", "_native"},
+    "run": {"program", "graph", "number", "machine", "data", "emulator", "_native"},
     "emulator": {"machine", "_emulator"},
+    "mlperf": {"data", "model", "train", "program", "machine", "systems"},
+    "systems": {"machine", "program"},
 }
 """Room -> rooms it may import. `spindl.errors` is everybody's. Rooms not listed (cli, trainer, ...) may use all."""
 
-TORCH_FREE = {"number", "machine", "data", "graph", "program", "emulator"}
+TORCH_FREE = {"number", "machine", "data", "graph", "program", "emulator", "systems"}
 
 
 def imports(path: Path) -> set[str]:

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from spindl.cli.compare_systems import compare_systems
+from spindl.cli.mlperf import mlperf
 from spindl.errors import SpindlError
 from spindl.settings import SettingsError, merged, read_config
 
@@ -247,3 +249,7 @@ def doctor() -> None:
     from spindl.cli.doctor import run
 
     raise typer.Exit(run())
+
+
+app.command()(mlperf)
+app.command()(compare_systems)

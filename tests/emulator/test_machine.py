@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conftest import HOST
 
 from spindl.emulator import EmulatorError, Faults, Machine, PortTaken, emulate
 from spindl.machine import TopologyError
+from tests.emulator.conftest import HOST
 
 
 def scp(sock: socket.socket, command: int, *arguments: int, sequence: int = 1) -> bytes:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import traffic
-from conftest import HOST
 from test_chip import RECEIVE, ROUTE, SEND, SLEEP, load, words
 
 from spindl.emulator import Faults, Machine, emulate
 from spindl.machine import Topology, parse_topology
+from tests.emulator import traffic
+from tests.emulator.conftest import HOST
 
 FAN_OUT = 16
 LOWEST, HIGHEST = 181e3, 365e3  # where the measured machines saturated, packets a second and chip (J. Heathcote's data)
@@ -107,11 +107,12 @@ def test_dropped_packets_are_reinjected_by_the_real_extra_monitor(
 ) -> None:
     """A receiver that is too slow makes its router drop; extra_monitor_support.aplx picks the packets up again."""
     pytest.importorskip("spinn_front_end_common", reason="brings the extra monitor's binary")
-    from host import binary, transceiver_for, wait_for_states
     from spinn_front_end_common.utilities.scp import ReinjectorControlProcess
     from spinn_machine import CoreSubsets
     from spinnman.messages.scp.enums import Signal
     from spinnman.model.enums import UserRegister
+
+    from tests.emulator.host import binary, transceiver_for, wait_for_states
 
     machine = booted("spin3", connected=True)
     transceiver = transceiver_for(machine)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import gemm
 import pytest
 
 from spindl._emulator import BareCore
 from spindl.emulator import Machine
+from tests.emulator import gemm
 
 
 def macs() -> str:

@@ -16,11 +16,12 @@ from spindl.emulator import Machine
 
 pytest.importorskip("spinnman")
 
-from host import binary, transceiver_for, wait_for_states, wait_until
 from spinn_machine import CoreSubsets, MulticastRoutingEntry, RoutingEntry
 from spinnman.data.spinnman_data_writer import SpiNNManDataWriter
 from spinnman.messages.scp.enums import Signal
 from spinnman.model.enums import CPUState, UserRegister
+
+from tests.emulator.host import binary, transceiver_for, wait_for_states, wait_until
 
 pytestmark = pytest.mark.slow  # SpiNNMan waits in wall time: only for a machine that is not busy otherwise
 

@@ -141,9 +141,8 @@ def test_strictness_changes_no_result(bare: Bare, assemble: Assemble) -> None:
 
 def test_the_monitor_is_warned_not_stopped() -> None:
     pytest.importorskip("spinnman", reason="the SC&MP boot image comes with SpiNNMan")
-    from conftest import HOST
-
     from spindl.emulator import emulate
+    from tests.emulator.conftest import HOST
 
     with emulate("spin3", host=HOST, booted=True, connected=False, strict="stop") as machine:
         assert machine.stopped == []

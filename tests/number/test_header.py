@@ -11,14 +11,8 @@ import pytest
 from spindl.graph.table import kernel_header, op_numbers
 from spindl.number.header import HEADER_VERSION, c_header, number_constants
 from spindl.number.tables import log_table, power_table
-from tests.conftest import Golden
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-
-
-def test_header_is_pinned(golden: Golden) -> None:
-    """Another header is another contract with the kernels: raise HEADER_VERSION or OP_TABLE_VERSION with it."""
-    golden(Path(__file__).parent / "spindl_numbers.h", kernel_header())
 
 
 def test_version_and_names() -> None:

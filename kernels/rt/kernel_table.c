@@ -1,0 +1,17 @@
+/* options: -Os -mthumb */
+/* Which function a kernel's number means. */
+#include "runtime.h"
+
+#define INDEX(name) INDEX_##name,
+enum { INDEX_none, SPINDL_EVERY_KERNEL(INDEX) INDEX_end };
+
+#define PLACE(name) [SPINDL_NUMBER_##name] = INDEX_##name,
+static const uint8_t index_of[] = {SPINDL_EVERY_KERNEL(PLACE)};
+
+#define ENTRY(name) {(spindl_kernel)spindl_##name, sizeof(spindl_##name##_arguments) / 4},
+static const kernel_entry entries[] = {{0, 0}, SPINDL_EVERY_KERNEL(ENTRY)};
+
+const kernel_entry *find_kernel(uint32_t number) {
+    if (number >= sizeof index_of || index_of[number] == INDEX_none) return 0;
+    return &entries[index_of[number]];
+}

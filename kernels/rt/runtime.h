@@ -1,0 +1,104 @@
+/* What the parts of the runtime share. */
+#ifndef SPINDL_RUNTIME_H
+#define SPINDL_RUNTIME_H
+
+#include "hardware.h"
+#include "spindl_core.h"
+#include "spindl_kernels.h"
+#include "spindl_schedule.h"
+
+/* What SC&MP keeps for each core in System RAM (spinnaker_tools' vcpu block, 128 bytes). */
+typedef struct {
+    uint32_t registers[8];
+    uint32_t status, stack, link;
+    uint8_t rte_code, physical, state, app_id;
+    uint32_t message_in, message_out;
+    uint8_t command_in, command_out;
+    uint16_t errors;
+    uint32_t error_file, error_line;
+    uint32_t load_time;
+    char name[16];
+    uint32_t text;
+    uint32_t version;
+    uint32_t reserved[4];
+    uint32_t user[4];
+} monitor_block;
+typedef char monitor_block_size[sizeof(monitor_block) == 128 ? 1 : -1];
+
+enum core_state {
+    STATE_RUN_TIME_EXCEPTION = 2, STATE_INITIALISING = 4, STATE_READY = 5, STATE_RUNNING = 7, STATE_PAUSED = 10,
+    STATE_FINISHED = 11
+};
+
+/* monitor.c: SC&MP's conventions. */
+extern volatile monitor_block *monitor;
+extern uint32_t own_flag; /* bit of the virtual core */
+extern volatile uint32_t signals; /* bit per signal that has come and was not yet looked at */
+enum { SIGNAL_START = 3, SIGNAL_EXIT = 8, SIGNAL_USER_0 = 10 };
+void monitor_start(uint32_t flags);
+void monitor_interrupt(void);
+void set_state(enum core_state state);
+void set_text(uint32_t buffer, uint32_t bytes);
+void print(const char *text);
+void print_number(uint32_t value);
+
+/* start.S: what the VIC is given; each calls the C function named like it. */
+void enter_dma(void);
+void enter_dma_error(void);
+void enter_monitor(void);
+void enter_tick(void);
+void enter_nothing(void);
+
+/* main.c */
+extern spindl_core *record; /* in SDRAM */
+void stop(uint32_t error, uint32_t detail, uint32_t detail2) __attribute__((noreturn));
+extern struct place {
+    uint32_t index, members, wake, leader, chip, chips; /* as in the core's record */
+    volatile uint32_t *meeting;
+} place;
+extern uint32_t time_out; /* ticks that a wait may take */
+extern volatile uint32_t ticks;
+void tick_interrupt(void);
+
+/* sleep.c: sleeps until ready(argument); returns the cycles. Calls late(milliseconds) about once in each of them. */
+uint32_t sleep_until(int (*ready)(uint32_t), uint32_t argument, void (*late)(uint32_t waited));
+
+/* dma.c: one queue of transfers, in order. */
+extern volatile uint32_t rows_done;
+extern volatile uint32_t dma_failed;
+extern uint32_t rows_asked;
+void dma_start(void);
+void dma_interrupt(void);
+void dma_error_interrupt(void);
+uint32_t dma_enqueue(const spindl_schedule_transfer *first, uint32_t count); /* the bytes that it will move */
+void dma_wait(uint32_t rows); /* until rows_done has reached `rows` */
+
+/* barrier.c: cores of a chip meet by flags of the system controller, chips by packets. */
+void packets_start(void);
+void packet_interrupt(void);
+void send_packet(uint32_t key, uint32_t payload);
+void meet(int all_chips);
+void answer_again(void); /* to chips that wait for a barrier that is over: their answer was lost */
+
+/* walker.c */
+typedef struct {
+    uint64_t cycles, kernel, dma, barrier, stream, read, written;
+    uint32_t steps, tiles_redone;
+    uint32_t step, kernel_number, node; /* where it is, for errors */
+    uint32_t packets_sent, packets_received;
+} walk_counters;
+extern walk_counters counters;
+void walk(void);
+
+/* kernel_table.c */
+typedef struct {
+    spindl_kernel run;
+    uint32_t words;
+} kernel_entry;
+const kernel_entry *find_kernel(uint32_t number); /* null if there is none */
+
+/* image.ld and start.S */
+extern uint32_t stack_guard;
+extern const uint32_t image_version; /* in the vectors: 0 for an image that is being built */
+
+#endif

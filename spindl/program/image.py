@@ -1,0 +1,169 @@
+"""The one ARM image of all cores: built from kernels/, kept as one file, loaded everywhere.
+
+python -m spindl.program.image [FILE]      builds it and prints where its bytes go
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from spindl.program.kernels import KERNELS
+from spindl.program.toolchain import SOURCES, Elf, ImageError, compile_object, forget_headers, link, read_elf
+
+ITCM_GATE, DATA_START, DATA_GATE = 28 * 1024, 0x40E000, 8 * 1024
+VERSION_AT = 0x14
+"""The unused vector holds the image's version."""
+SHIPPED = Path(__file__).parent / "spindl.image"
+"""Where an installed package has it."""
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Image:
+    """The program of the cores.
+
+    Attributes:
+        code: bytes from address 0 of ITCM on.
+        data: bytes from DATA_START on.
+        sha: SHA-256 (hex) of code, with a zero in the place of the version, and data.
+        symbols: name -> address, for debugging.
+    """
+
+    code: bytes
+    data: bytes
+    sha: str
+    symbols: dict[str, int]
+
+    @property
+    def version(self) -> int:
+        """First 32 bits of the SHA-256, as schedules and records of cores name the image."""
+        return int(self.sha[:8], 16)
+
+    @property
+    def aplx(self) -> bytes:
+        """The file that SC&MP's loader takes: a table of 16-byte entries, then bytes, copied in steps of 32."""
+        code, data = (part + bytes(-len(part) % 32) for part in (self.code, self.data))
+        entry, code_at = 16, 64
+        words = [2, 0, code_at, len(code)]  # relative copy: destination, offset from the entry, bytes
+        words += [2, DATA_START, code_at + len(code) - entry, len(data)] if data else []
+        words += [4, 0, 0, 0]  # execute at 0
+        words += [0xFFFFFFFF] * (16 - len(words))
+        return b"".join(word.to_bytes(4, "little") for word in words) + code + data
+
+
+def save_image(image: Image, path: Path) -> None:
+    """Writes an image as one file: a line of JSON, then code and data."""
+    head = {"sha": image.sha, "code": len(image.code), "data": len(image.data), "symbols": image.symbols}
+    path.write_bytes(json.dumps(head).encode() + b"\n" + image.code + image.data)
+
+
+def load_image(path: Path | None = None) -> Image:
+    """The image in a file; without one, the package's own, or, in a clone, the one built from kernels/.
+
+    Raises:
+        ImageError: there is none, or its bytes are not those that its hash names.
+    """
+    if path is None and not SHIPPED.exists():
+        if not (ROOT / "kernels" / "rt").is_dir():
+            raise ImageError(
+                "this installation has no image", str(SHIPPED), "install from a wheel, or from a clone with ziglang"
+            )
+        return build_image(ROOT / "kernels", ROOT / "build" / "arm")
+    path = path or SHIPPED
+    try:
+        head, _, rest = path.read_bytes().partition(b"\n")
+        fields = json.loads(head)
+        code, data = rest[: fields["code"]], rest[fields["code"] :]
+        image = Image(code, data, fields["sha"], fields["symbols"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ImageError(f"not an image: {error}", str(path)) from error
+    if _sha(code, data) != image.sha:
+        raise ImageError("the bytes are not those that the hash names", str(path), "build it again")
+    return image
+
+
+def _sha(code: bytes, data: bytes) -> str:
+    return sha256(code[:VERSION_AT] + bytes(4) + code[VERSION_AT + 4 :] + data).hexdigest()
+
+
+def tuned_kernels(objects: list[Path]) -> list[str]:
+    """Names of the kernels that these objects define."""
+    defined = {name for path in objects for name in read_elf(path).symbols}
+    return sorted(name for name in KERNELS if f"spindl_{name}" in defined)
+
+
+def build_image(kernels: Path, cache: Path) -> Image:
+    """Compiles and links the image, from the cache where nothing has changed.
+
+    Args:
+        kernels: the folder with include, ref, arm and rt.
+        cache: where objects are kept.
+
+    Raises:
+        ImageError: with what compiler or linker say; also if a size gate is passed.
+    """
+    return _image(link_image(kernels, cache))
+
+
+def link_image(kernels: Path, cache: Path) -> Elf:
+    """The linked image as ELF; see `build_image`."""
+    forget_headers()
+    includes = (kernels / "include", kernels / "include" / "generated", kernels / "ref")
+
+    def sources(folder: str) -> list[Path]:
+        return sorted(path for path in (kernels / folder).iterdir() if path.suffix in SOURCES)
+
+    tuned_objects = [compile_object(path, includes, cache) for path in sources("arm")]
+    defines = tuple(f"spindl_{name}=spindl_{name}_ref" for name in tuned_kernels(tuned_objects))
+    references = [compile_object(path, includes, cache, defines) for path in sources("ref")]
+    runtime = [compile_object(path, includes, cache) for path in sources("rt")]
+    script = (kernels / "rt" / "image.ld").read_text()
+    return read_elf(link([*runtime, *tuned_objects, *references], script, cache, "image"))
+
+
+def _image(elf: Elf) -> Image:
+    code = b"".join(data for address, data, _ in elf.segments if address < ITCM_GATE)
+    data = b"".join(data for address, data, _ in elf.segments if address >= DATA_START and data)
+    starts = sorted(address for address, stored, _ in elf.segments if stored)
+    if starts not in ([0], [0, DATA_START]):
+        raise ImageError(f"segments at {[hex(start) for start in starts]}", "image")
+    sha = _sha(code, data)
+    version = int(sha[:8], 16)
+    stamped = code[:VERSION_AT] + version.to_bytes(4, "little") + code[VERSION_AT + 4 :]
+    return Image(stamped, data, sha, {name: value for name, (value, _) in sorted(elf.symbols.items())})
+
+
+def sizes(elf: Elf) -> dict[str, int]:
+    """Bytes of code and constants by part of the image; `data` is what lies in DTCM without stacks."""
+    parts = {"runtime": 0, "kernels": 0, "helpers": 0}
+    code = sum(len(data) for address, data, _ in elf.segments if address < ITCM_GATE)
+    kernel = re.compile("|".join(f"spindl_{name}(_|$)" for name in KERNELS))
+    for name, (value, size) in elf.symbols.items():
+        if value < ITCM_GATE and size:
+            part = "helpers" if name.startswith("__") else "kernels" if kernel.match(name) else "runtime"
+            parts[part] += size
+    parts["not attributed (local functions, constants)"] = code - sum(parts.values())
+    parts["code in all"] = code
+    parts["data"] = elf.symbols["zero_end"][0] - DATA_START
+    parts["stack"] = elf.symbols["main_stack"][0] - elf.symbols["zero_end"][0]
+    return parts
+
+
+def main() -> None:
+    """Build the clone's image; print its sizes."""
+    elf = link_image(ROOT / "kernels", ROOT / "build" / "arm")
+    image = _image(elf)
+    for name, size in sizes(elf).items():
+        print(f"{size:6d} {name}")
+    print(f"version {image.version:#010x}")
+    if len(sys.argv) > 1:
+        save_image(image, Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

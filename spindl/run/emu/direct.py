@@ -1,0 +1,178 @@
+"""Schedules on emulated cores without SC&MP: image, tables, data are put in place, the cores run, results are read.
+
+    done = walk(load_image(), [schedule_of_core_0, schedule_of_core_1], {0x60000000: weights})
+    done.check()
+    result = done.read(0x60100000, 1000)
+
+The same image and the same tables run under SC&MP; only the loading differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from spindl.emulator import Machine, emulate
+from spindl.machine.topology import XY
+from spindl.program.core import CORE, KEY_MASK, KEYS, STEP_COUNTERS
+from spindl.program.image import DATA_START, Image
+from spindl.program.load import (
+    TEXT_BYTES,
+    ChipLoad,
+    CoreName,
+    CoreResult,
+    Setting,
+    chip_load,
+    core_result,
+    user_register,
+)
+from spindl.program.schedule import Schedule
+from spindl.run.interface import RunError
+
+SDRAM, CONTROL, SDRAM_END = 0x60000000, 0x66000000, 0x68000000
+"""Data may lie from SDRAM to CONTROL; records, tables and counters lie from CONTROL on."""
+_FIRST_CORE = 1  # physical; core 0 is left alone, as under SC&MP
+_ROUTER_SLICE, _LONGEST_SLICE = 20e-6, 2e-3  # simulated seconds between looks
+_AFTER_ERROR = 3e-3
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a walk left: per chip its cores; simulated seconds that it took; the machine, for its memory."""
+
+    cores: dict[XY, list[CoreResult]]
+    seconds: float
+    machine: Machine = field(repr=False)
+
+    def read(self, address: int, size: int, chip: XY = (0, 0)) -> bytes:
+        """Bytes of a chip's SDRAM."""
+        return self.machine.chip(*chip).read(address, size)
+
+    def check(self) -> None:
+        """Raises RunError if a core has not finished: the first error, or who has not come to an end."""
+        for xy, cores in self.cores.items():
+            for index, core in enumerate(cores):
+                if core.error is not None:
+                    raise RunError(str(core.error), f"chip {xy} core {index}")
+        for xy, cores in self.cores.items():
+            for index, core in enumerate(cores):
+                if not core.finished:
+                    raise RunError("has not finished in the given time", f"chip {xy} core {index}")
+
+
+def walk(
+    image: Image,
+    schedules: Sequence[Schedule | bytes],
+    memory: Mapping[int, bytes],
+    *,
+    regions: Sequence[tuple[int, int, bool]] = ((SDRAM, CONTROL, True),),
+    limit: float = 20.0,
+    time_out: int = 1000,
+    step_counters: bool = True,
+    machine: Machine | None = None,
+) -> Result:
+    """Walks schedules on the cores of chip (0, 0); see `walk_chips`."""
+    setting = Setting(regions, 1, time_out, step_counters)
+    return walk_chips(image, {(0, 0): schedules}, {(0, 0): memory}, setting, limit=limit, machine=machine)
+
+
+def walk_chips(
+    image: Image,
+    schedules: Mapping[XY, Sequence[Schedule | bytes]],
+    memory: Mapping[XY, Mapping[int, bytes]],
+    setting: Setting,
+    *,
+    limit: float = 20.0,
+    machine: Machine | None = None,
+    topology: str = "spin3",
+) -> Result:
+    """Walks one schedule on each core, until all have answered or one has stopped.
+
+    Args:
+        image: the program of the cores.
+        schedules: per chip and core its table, as Schedule (encoded here) or as bytes, 1 to 17 per chip. The first chip
+            leads the machine-wide barriers.
+        memory: per chip: SDRAM address -> bytes, put there before the start.
+        setting: regions, time-outs, counters.
+        limit: simulated seconds after which the result says "not finished".
+        machine: one to use, not connected and without SC&MP; otherwise a new one is made from `topology`.
+        topology: "spin3", "WxH-mesh", ...
+
+    Raises:
+        RunError: the tables do not fit, or the chips are not connected.
+    """
+    machine = machine if machine is not None else emulate(topology, connected=False)
+    links = _tree(machine, list(schedules))
+    loads: dict[XY, ChipLoad] = {}
+    for number, (xy, tables) in enumerate(schedules.items()):
+        cores = [CoreName(_FIRST_CORE + index, _FIRST_CORE + index) for index in range(len(tables))]
+        load = chip_load(image, tables, cores, CONTROL, setting, chip=number, routes=_routes(*links[xy]))
+        if load.end > SDRAM_END:
+            raise RunError(f"schedules and counters take {load.end - CONTROL} bytes", f"chip {xy}")
+        chip = machine.chip(*xy)
+        for address, data in [*memory.get(xy, {}).items(), *load.writes]:
+            chip.write(address, data)
+        for core, record in zip(cores, load.records, strict=True):
+            view = chip.physical(core.physical)
+            view.write(0, image.code)
+            view.write(DATA_START, image.data)
+            chip.write(user_register(core.virtual, 0), record.to_bytes(4, "little"))
+        loads[xy] = load
+    began = machine.time
+    for leading in (True, False):  # the leading cores set the routers
+        for xy, load in loads.items():
+            for index in range(len(load.records)):
+                if (index == 0) == leading:
+                    machine.chip(*xy).physical(_FIRST_CORE + index).start()
+        machine.run(_ROUTER_SLICE)
+    _run_until_answered(machine, loads, began + limit)
+    cores_left = {xy: [_left(machine, xy, load, i) for i in range(len(load.records))] for xy, load in loads.items()}
+    return Result(cores_left, machine.time - began, machine)
+
+
+def _run_until_answered(machine: Machine, loads: Mapping[XY, ChipLoad], end: float) -> None:
+    waiting = {(xy, record) for xy, load in loads.items() for record in load.records}
+    piece = 50e-6
+    while waiting and machine.time < end:
+        machine.run(piece)
+        piece = min(piece * 1.2, _LONGEST_SLICE)
+        for xy, at in sorted(waiting):
+            record = CORE.unpack(machine.chip(*xy).read(at, CORE.layout.size))
+            if record["error"]:
+                machine.run(_AFTER_ERROR)
+                return
+            if record["answer"] == record["command"]:
+                waiting.discard((xy, at))
+
+
+def _left(machine: Machine, xy: XY, load: ChipLoad, index: int) -> CoreResult:
+    chip = machine.chip(*xy)
+    record = chip.read(load.records[index], CORE.layout.size)
+    counters_at, steps = load.step_counters[index]
+    text = chip.read(CORE.unpack(record)["text"], TEXT_BYTES)
+    return core_result(record, text, chip.read(counters_at, steps * STEP_COUNTERS.layout.size) if steps else b"")
+
+
+def _tree(machine: Machine, chips: list[XY]) -> dict[XY, tuple[int | None, int]]:
+    """Chip -> (link towards the first chip, bits of the links away from it), over the chips that take part."""
+    places = {(place.x, place.y): place for place in machine.topology.places}
+    parent: dict[XY, int | None] = {chips[0]: None}
+    children = dict.fromkeys(chips, 0)
+    queue = [chips[0]]
+    for xy in queue:
+        for link, neighbour in enumerate(places[xy].neighbours):
+            if neighbour in children and neighbour not in parent:
+                parent[neighbour] = (link + 3) % 6
+                children[xy] |= 1 << link
+                queue.append(neighbour)
+    missing = set(chips) - set(parent)
+    if missing:
+        raise RunError(f"chips {sorted(missing)} have no way to {chips[0]} over chips that take part", "machine")
+    return {xy: (parent[xy], children[xy]) for xy in chips}
+
+
+def _routes(parent: int | None, children: int) -> list[tuple[int, int, int]]:
+    """Router entries of the barriers between chips, for one chip."""
+    leader = 1 << (6 + _FIRST_CORE)
+    arrive = leader if parent is None else 1 << parent
+    return [(KEYS["ARRIVE"], KEY_MASK, arrive), (KEYS["RELEASE"], KEY_MASK, children | leader)]

@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,12 @@ from tests.emulator.host import binary, transceiver_for, wait_for_states, wait_u
 pytestmark = pytest.mark.slow  # SpiNNMan waits in wall time: only for a machine that is not busy otherwise
 
 BINARY = "chip_power_monitor.aplx"
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SpiNNMan writes its reports into the working folder."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

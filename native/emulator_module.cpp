@@ -247,7 +247,7 @@ void bind_machine(nb::module_& m) {
         })
         .def("peek_register", [](Hosted& self, u32 chip, u32 address) {
             const Lock lock = self.take();
-            return self.chip(chip).peek_register(address);
+            return self.chip(chip).peek_register(address, self.machine.now());
         })
         .def("poke_registers", [](Hosted& self, u32 chip, const std::vector<std::pair<u32, u32>>& writes) {
             const Lock lock = self.take();

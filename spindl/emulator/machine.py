@@ -35,7 +35,16 @@ class Machine:
     def __init__(self, topology: Topology, hosts: list[str], faults: Faults, threads: int, strict: Strictness) -> None:
         self.topology = topology
         self.hosts = hosts
-        self.native = _emulator.Machine(native_config(topology, faults, hosts, threads, strict))
+        try:
+            self.native = _emulator.Machine(native_config(topology, faults, hosts, threads, strict))
+        except MemoryError as error:
+            chips = len(topology.places)
+            raise EmulatorError(
+                f"the host has no memory for {chips:,} chips: each takes 0.14 MB, what programs touch, and 136 MB of"
+                " addresses",
+                where=f"machine {topology.name!r}",
+                remedy="emulate a smaller machine, or raise the limits (ulimit -v, vm.max_map_count)",
+            ) from error
         self._symbols: dict[tuple[int, int] | None, Symbols] = {}
         self._index = {(place.x, place.y): i for i, place in enumerate(topology.places)}
 

@@ -123,6 +123,19 @@ def test_a_machine_that_cannot_exist() -> None:
     failed(spindl("--machine", "spin7"), 1, "names no machine")
 
 
+def test_a_machine_too_large_for_the_host() -> None:
+    resource = pytest.importorskip("resource")
+    limit = 1 << 30
+    command = [sys.executable, "-m", "spindl", "emulate", "--machine", "8x8", "--host", HOST, "--seconds", "0"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "no memory for 64 chips" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_taken_port() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((HOST, 54321))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from test_chip import RECEIVE, ROUTE, SEND, SLEEP, load, words
 
 from spindl.emulator import Faults, Machine, emulate
 from spindl.machine import Topology, parse_topology
 from tests.emulator import traffic
 from tests.emulator.conftest import HOST
+from tests.emulator.test_chip import RECEIVE, ROUTE, SEND, SLEEP, load, words
 
 FAN_OUT = 16
 LOWEST, HIGHEST = 181e3, 365e3  # where the measured machines saturated, packets a second and chip (J. Heathcote's data)
@@ -103,7 +104,10 @@ def reinjector_data(base: int) -> bytes:
 
 @pytest.mark.slow
 def test_dropped_packets_are_reinjected_by_the_real_extra_monitor(
-    booted: Callable[..., Machine], assemble: Callable[[str], bytes]
+    booted: Callable[..., Machine],
+    assemble: Callable[[str], bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A receiver that is too slow makes its router drop; extra_monitor_support.aplx picks the packets up again."""
     pytest.importorskip("spinn_front_end_common", reason="brings the extra monitor's binary")
@@ -114,6 +118,7 @@ def test_dropped_packets_are_reinjected_by_the_real_extra_monitor(
 
     from tests.emulator.host import binary, transceiver_for, wait_for_states
 
+    monkeypatch.chdir(tmp_path)  # SpiNNMan writes its reports there
     machine = booted("spin3", connected=True)
     transceiver = transceiver_for(machine)
     monitor = CoreSubsets()

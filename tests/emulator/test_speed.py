@@ -35,7 +35,7 @@ def test_at_least_seven_tenths_of_unicorn(assemble: Callable[[str], bytes], name
     unicorn = pytest.importorskip("unicorn")
     arm = pytest.importorskip("unicorn.arm_const")
     instructions, body = KERNELS[name]
-    rounds = 40_000_000 // instructions
+    rounds = 10_000_000 // instructions
     count_at = 0x408000
     program = f"""
         ldr r0, =rounds
@@ -56,22 +56,22 @@ def test_at_least_seven_tenths_of_unicorn(assemble: Callable[[str], bytes], name
     code = assemble(program)
     core = BareCore(0)
     core.write(0, code)
-    core.run(10_000)
-    before, start = core.instructions, time.perf_counter()
-    core.run(40_000_000)
-    ours = (core.instructions - before) / (time.perf_counter() - start)
-
     oracle = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_ARM)
     oracle.ctl_set_cpu_model(arm.UC_CPU_ARM_946)
     oracle.mem_map(0, 0x8000)
     oracle.mem_map(0x400000, 0x10000)
     oracle.mem_write(0, code)
     end = code.rindex(b"\xfe\xff\xff\xea")
-    start = time.perf_counter()
-    oracle.emu_start(0, end)
-    taken = time.perf_counter() - start
     per_round = len([line for line in body.splitlines() if line.strip()]) + 5
-    theirs = rounds * per_round / taken
+    ours = theirs = 0.0
+    for _ in range(8):  # in turns, and the best of each: other work on the host disturbs both
+        start = time.perf_counter()
+        oracle.emu_start(0, end)
+        theirs = max(theirs, rounds * per_round / (time.perf_counter() - start))
+        core.set_register(15, 0)
+        before, start = core.instructions, time.perf_counter()
+        core.run(10_000_000)
+        ours = max(ours, (core.instructions - before) / (time.perf_counter() - start))
     print(f"{name}: ours {ours / 1e6:.0f} M instructions/s, Unicorn {theirs / 1e6:.0f} M")
     assert ours > 0.7 * theirs
     assert ours > 200e6
@@ -95,7 +95,7 @@ def test_a_matrix_product_on_68_cores(bare: Callable[..., Machine], assemble: Ca
     gemm.load(machine, assemble, passes=32)
     machine.run(0.0005)
     best = 0.0
-    for _ in range(5):
+    for _ in range(10):
         before, start = gemm.awake_cycles(machine), time.perf_counter()
         machine.run(0.004)
         best = max(best, (gemm.awake_cycles(machine) - before) / (time.perf_counter() - start))
@@ -107,11 +107,11 @@ def test_a_matrix_product_on_68_cores(bare: Callable[..., Machine], assemble: Ca
 
 @pytest.mark.slow
 def test_an_idle_booted_board(booted: Callable[..., Machine]) -> None:
-    booted("spin5", connected=True)
+    machine = booted("spin5", connected=True)
     shares = []
-    for _ in range(4):
-        used, start = time.process_time(), time.monotonic()
-        time.sleep(2)
-        shares.append((time.process_time() - used) / (time.monotonic() - start))
+    for _ in range(12):
+        used, start = time.process_time(), machine.time  # a starved emulator falls behind: per simulated second
+        time.sleep(0.5)
+        shares.append((time.process_time() - used) / (machine.time - start))
     print(f"idle spin5: {min(shares):.0%} of a host core")
     assert min(shares) < 0.25

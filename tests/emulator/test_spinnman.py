@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,12 @@ from tests.emulator.host import binary, transceiver_for, wait_for_states, wait_u
 pytestmark = pytest.mark.slow  # SpiNNMan waits in wall time: only for a machine that is not busy otherwise
 
 BINARY = "chip_power_monitor.aplx"
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SpiNNMan writes its reports into the working folder."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -130,7 +137,7 @@ def test_router_counts_what_the_host_reads(spin3: tuple[Machine, Any]) -> None:
 def test_boots_again_and_again(kind: str, bare: Callable[..., Machine]) -> None:
     machine = bare(kind)
     machine.connect()
-    for _ in range(20 if kind == "spin3" else 2):
+    for _ in range(20):
         transceiver_for(machine).close()
         machine.power_cycle()
 
@@ -216,3 +223,32 @@ def test_a_real_binary_turns_multicast_packets_into_datagrams(
     text = next(iter(transceiver.get_iobuf(core))).iobuf
     assert "ad130ad6" in text  # log lines are coded, but show the magic number it read
     transceiver.stop_application(30)
+
+
+def test_three_boards_are_found_and_talked_to_through_their_own_plugs(booted: Callable[..., Machine]) -> None:
+    machine = booted("1x1-triads", connected=True)
+    transceiver = transceiver_for(machine)
+    try:
+        found = SpiNNManDataWriter.get_machine()
+        assert found.n_chips == 144
+        assert {(chip.x, chip.y): chip.ip_address for chip in found.ethernet_connected_chips} == {
+            (0, 0): machine.hosts[0],
+            (4, 8): machine.hosts[1],
+            (8, 4): machine.hosts[2],
+        }
+        before = [machine.chip(x, y).counters["frames_in"] for x, y in ((4, 8), (8, 4))]
+        for x, y in ((1, 1), (4, 8), (9, 5), (11, 11)):
+            data = os.urandom(2000)
+            transceiver.write_memory(x, y, 0x61000000, data)
+            assert bytes(transceiver.read_memory(x, y, 0x61000000, len(data))) == data
+        after = [machine.chip(x, y).counters["frames_in"] for x, y in ((4, 8), (8, 4))]
+        assert all(b > a for a, b in zip(before, after, strict=True))
+    finally:
+        transceiver.close()
+
+
+def test_clock_settings_read_back(spin3: tuple[Machine, Any]) -> None:
+    chip = spin3[0].chip(0, 1)
+    pll_1, pll_2 = (chip.read_register(0xF2000000 + offset) for offset in (0x50, 0x54))
+    assert pll_1 & 0x3F == 40, "cores and system: 400 MHz from 10"
+    assert pll_2 & 0x3F == 26, "memory: 260 MHz"

@@ -8,6 +8,7 @@ namespace spindl::emulator {
 namespace {
 
 constexpr std::size_t memory_bytes = sdram_size + system_ram_size + cores_per_chip * (itcm_size + dtcm_size);
+constexpr u32 watchdog_reset = 1;  // reset code (spinnaker.h RST_WDT)
 constexpr u32 all_cores = (1u << cores_per_chip) - 1;
 constexpr std::size_t ops_per_core = arm_ops + 1 + thumb_ops + 1;
 
@@ -51,9 +52,13 @@ void Chip::power_on() {
     reports.clear();
     memory.clear();
     sdram_known.clear();
-    tables.clear();
     std::fill(sdram_written.begin(), sdram_written.end(), 0u);
     std::fill(dtcm_written.begin(), dtcm_written.end(), 0u);
+    reset_chip(0);
+}
+
+void Chip::reset_chip(u32 code) {
+    tables.clear();
     for (u32 i = 0; i < cores_per_chip; ++i) {
         make_new(cores[i]);
         make_new(peripherals[i]);
@@ -61,6 +66,8 @@ void Chip::power_on() {
     wire();
     make_new(system);
     system.cores_ok = config.working_cores;
+    system.reset_code = code;
+    make_new(watchdog);
     make_new(router);
     for (u32& word : router.p2p) word = 0x00db6db6;  // every destination dropped
     for (u32& key : router.key) key = 0xffffffff;
@@ -141,7 +148,7 @@ void Chip::reset_cores(u32 which, i64 now) {
 
 void Chip::refresh(u32 i, i64 now) {
     Peripherals& p = peripherals[i];
-    p.vic.lines = (p.timers[0].interrupting() ? 1u << timer1_interrupt : 0) |
+    p.vic.lines = (watchdog.interrupting() ? 1u << watchdog_interrupt : 0) | (p.timers[0].interrupting() ? 1u << timer1_interrupt : 0) |
                   (p.timers[1].interrupting() ? 1u << timer2_interrupt : 0) | p.comms.lines() |
                   (p.dma.interrupting() ? 1u << dma_done_interrupt : 0) | (p.dma.erring() ? 1u << 13 : 0) |
                   (system.interrupts >> i & 1) << cpu_interrupt | (router.dump_interrupt() ? 1u << router_dump_interrupt : 0) |
@@ -244,7 +251,24 @@ void Chip::step_from(u32 first, i64 begin, i64 end) {
     if (timers) first_timer = *std::min_element(timer_due, timer_due + cores_per_chip);
     if (transferring != 0 || cpu_accesses != 0) run_dma(end);
     run_router(begin, end);
+    if (watchdog.zero_at < end) watchdog_expired();
     wake_at = next_event(end);
+}
+
+void Chip::watchdog_expired() {
+    const i64 at = watchdog.zero_at;
+    if (!watchdog.expire()) {
+        refresh_all(at);
+        return;
+    }
+    // Packets in its buffers are lost, but their places are free again for the neighbours.
+    u32 owed[links_per_chip];
+    for (u32 link = 0; link < links_per_chip; ++link) owed[link] = router.input[link].count + outbox[link].credits;
+    reset_chip(watchdog_reset);
+    for (u32 link = 0; link < links_per_chip; ++link) {
+        outbox[link].credits = owed[link];
+        if (owed[link] != 0) outgoing |= 1u << link;
+    }
 }
 
 i64 Chip::run_alone(i64 begin, i64 limit) {
@@ -256,7 +280,7 @@ i64 Chip::run_alone(i64 begin, i64 limit) {
     for (u32 i = 0; i < cores_per_chip; ++i) {
         if (i != core && (running() >> i & 1)) limit = std::min(limit, timer_due[i]);
     }
-    limit = limit / quantum * quantum;
+    limit = std::min(limit, watchdog.zero_at) / quantum * quantum;
     if (limit <= begin + quantum) return begin;
     alone_ = core;
     disturbed_at_ = never;
@@ -290,6 +314,7 @@ i64 Chip::next_event(i64 end) {
     for (u32 left = router.arrived; left != 0; left &= left - 1) {
         next = std::min(next, router.input[std::countr_zero(left)].front().time);
     }
+    next = std::min(next, watchdog.zero_at);
     for (u32 left = transferring; left != 0; left &= left - 1) {
         next = std::min(next, peripherals[std::countr_zero(left)].dma.ready_at);
     }

@@ -14,6 +14,7 @@
 #include "chip/system_controller.hpp"
 #include "chip/timer.hpp"
 #include "chip/vic.hpp"
+#include "chip/watchdog.hpp"
 
 #include <algorithm>
 #include <deque>
@@ -81,6 +82,8 @@ public:
     void report(Core& core, Fault fault, u32 address) override;
 
     void power_on();
+    // As the watchdog does: all but the memories starts anew, the boot ROM waits. `code` is what software reads of the cause.
+    void reset_chip(u32 code);
     // Starts the boot image on the monitor core, as the boot ROM does once it has all of it.
     void boot(const std::vector<u8>& image, i64 now);
 
@@ -101,7 +104,7 @@ public:
     // Without side effects on timing. `core` selects whose private memories are meant. False: no memory there.
     bool peek(u32 core, u32 address, u8* to, u32 size);
     bool poke(u32 core, u32 address, const u8* from, u32 size);
-    u32 peek_register(u32 address);
+    u32 peek_register(u32 address, i64 now);
     void poke_register(u32 address, u32 value, i64 now) { system_register_store(address, Width::word, value, now, cores_per_chip); }
 
     void wire();                 // sets the cores' pointers after construction or restoring
@@ -128,7 +131,7 @@ public:
     i64 timer_due[cores_per_chip];
     i64 first_timer = never;     // not after the earliest of them
     u32 memory_controller[1024] = {};
-    u32 watchdog_load = 0;
+    Watchdog watchdog;
     i64 sdram_free_at = 0;
     u64 sdram_bytes = 0, sdram_busy = 0;
     u32 cpu_accesses = 0;        // to SDRAM since the DMA engines last ran
@@ -174,6 +177,7 @@ private:
     bool at_breakpoint(u32 core) const;
     void disturb(i64 now);  // something happened that ends run_alone
     void reset_cores(u32 cores, i64 now);
+    void watchdog_expired();
     void note_timers(u32 core) {
         timer_due[core] = std::min(peripherals[core].timers[0].zero_at, peripherals[core].timers[1].zero_at);
         first_timer = std::min(first_timer, timer_due[core]);
@@ -183,7 +187,7 @@ private:
     // Bus, in chip_bus.cpp
     bool private_load(Core& core, u32 address, u32& value);
     bool private_store(Core& core, u32 address, u32 value);
-    u32 system_register_load(u32 address);
+    u32 system_register_load(u32 address, i64 now);
     void system_register_store(u32 address, Width width, u32 value, i64 now, u32 by);
     u8* shared_memory(u32 address);
     bool sdram_is_known(u32 offset) const { return sdram_known.data()[offset >> 5] >> (offset >> 2 & 7) & 1; }

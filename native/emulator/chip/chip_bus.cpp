@@ -81,7 +81,7 @@ bool Chip::load(Core& core, u32 address, Width width, u32& value) {
         }
     } else if (top >= 0xe0 && top < 0xff && (top & 15) <= 6) {
         core.wait(machine.costs.system_register);
-        word = system_register_load(address & ~3u);
+        word = system_register_load(address & ~3u, core.now());
         if (!known_system_register(address)) report(core, Fault::unimplemented_register, address);
         if ((top & 15) == 1 && (address & 0x1fffc) == dump_status) refresh_all(core.now());
     } else {
@@ -238,14 +238,14 @@ void Chip::router_store(u32 offset, u32 value) {
     }
 }
 
-u32 Chip::system_register_load(u32 address) {
+u32 Chip::system_register_load(u32 address, i64 now) {
     switch (address >> 24 & 15) {
         case 0: return (address & 0xffff) == 0x300 ? 1u << 18 : 0;  // PL340: the delay-locked loop has locked
         case 1: return router_load(address & 0x1ffff);
         case 2: {
             return system.read(address & 0xfff, sleeping);
         }
-        case 3: return watchdog_load;
+        case 3: return watchdog.read(address & 0xffc, now);
         case 4: return config.ethernet ? ethernet.read(address & 0xffff) : 0;
         default: return 0;
     }
@@ -280,13 +280,19 @@ void Chip::system_register_store(u32 address, Width width, u32 value, i64 now, u
             if (offset == 0x08 || offset == 0x0c || changed != 0) refresh_all(now);
             break;
         }
+        case 3:
+            watchdog.write(address & 0xffc, value, now);
+            disturb(now);
+            refresh_all(now);
+            wake_at = std::min(wake_at, watchdog.zero_at);
+            break;
         case 4:
             if (config.ethernet) {
                 ethernet.write(address & 0xffff, width, value, now, machine.costs.ethernet_frame);
                 if ((address & 0xffff) >= 0xc000) refresh_all(now);
             }
             break;
-        default: break;  // memory controller and watchdog settings change nothing here
+        default: break;  // the memory controller's settings change nothing here
     }
 }
 
@@ -325,11 +331,11 @@ bool Chip::poke(u32 core, u32 address, const u8* from, u32 size) {
     return true;
 }
 
-u32 Chip::peek_register(u32 address) {
+u32 Chip::peek_register(u32 address, i64 now) {
     const Router saved_router = router;
     const SystemController saved_system = system;
     u32 value = 0;
-    if (address >> 24 >= 0xe0 && address < 0xff000000) value = system_register_load(address & ~3u);
+    if (address >> 24 >= 0xe0 && address < 0xff000000) value = system_register_load(address & ~3u, now);
     router = saved_router;
     system = saved_system;
     return value;

@@ -36,7 +36,8 @@ constexpr bool known_system_controller_register(u32 offset) {
 
 constexpr bool known_ethernet_register(u32 offset) {
     if (offset < 0x600 || (offset >= 0x4000 && offset < 0x4c00) || (offset >= 0x8000 && offset < 0x8040)) return true;
-    return offset >= 0xc000 && offset <= 0xc020;
+    // c024 and c02c say where the frame in view begins and which descriptor is its: always the first.
+    return (offset >= 0xc000 && offset <= 0xc024) || offset == 0xc02c;
 }
 
 // Reached over the System NoC, 0xe0000000 to 0xf6ffffff.

@@ -122,7 +122,7 @@ void Chip::direct_access(const Packet& request, i64 now) {
         if (const u8* at = shared_memory(address)) {
             std::memcpy(&reply.payload, at, 4);
         } else {
-            reply.payload = system_register_load(address);
+            reply.payload = system_register_load(address, now);
         }
     }
     send_on_link(request.route, reply, now);

@@ -76,7 +76,7 @@ void plain_state(Stream& s, Chip& chip) {
     s.plain(chip.stopped);
     s.plain(chip.timer_due);
     s.plain(chip.first_timer);
-    s.plain(chip.watchdog_load);
+    s.plain(chip.watchdog);
     s.plain(chip.sdram_free_at);
     s.plain(chip.sdram_bytes);
     s.plain(chip.sdram_busy);

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from spindl.emulator.errors import EmulatorError
 
@@ -44,7 +45,7 @@ def read_symbols(path: str | Path) -> Symbols:
         raise EmulatorError("symbols need pyelftools", remedy="pip install pyelftools") from error
     try:
         with Path(path).open("rb") as file:
-            table = ELFFile(file).get_section_by_name(".symtab")
+            table: Any = ELFFile(file).get_section_by_name(".symtab")
             entries = [] if table is None else list(table.iter_symbols())
     except OSError as error:
         raise EmulatorError(f"cannot read it: {error.strerror}", where=str(path)) from error

@@ -122,3 +122,12 @@ def test_debians_compiler_builds_it_too(tmp_path: Path, monkeypatch: pytest.Monk
     image = build_image(FOLDER, tmp_path)
     toolchain.compiler.cache_clear()
     assert len(image.code) <= ITCM_GATE
+
+
+def test_an_image_with_some_kernels(tmp_path: Path) -> None:
+    image = build_image(FOLDER, CACHE, ["copy"])
+    assert "spindl_copy" in image.symbols
+    assert "spindl_send" not in image.symbols
+    assert image.version != load_image().version
+    with pytest.raises(ImageError, match="no kernels nonsense"):
+        build_image(FOLDER, CACHE, ["copy", "nonsense"])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from spindl.graph.table import kernel_header
 from spindl.program import core, kernels, schedule
+from spindl.program.kernels.reductions import EXPONENT_RULE, EXPONENT_RULES, EXPONENT_TARGET_STATE, SITE_STATE
 
 
 def headers() -> dict[str, str]:
@@ -18,7 +19,12 @@ def headers() -> dict[str, str]:
         "spindl_numbers.h": kernel_header(),
         "spindl_core.h": core.c_header(),
         "spindl_schedule.h": schedule.c_header(),
-        "spindl_kernels.h": kernels.c_header(tuple(kernels.KERNELS.values())),
+        "spindl_kernels.h": kernels.c_header(
+            tuple(kernels.KERNELS.values()),
+            (SITE_STATE, EXPONENT_RULE),
+            {f"EXPONENT_{name.upper()}": rule for name, rule in EXPONENT_RULES.items()}
+            | {"EXPONENT_TARGET_STATE": EXPONENT_TARGET_STATE},
+        ),
     }
 
 

@@ -38,13 +38,19 @@ class Kernel:
         return tuple(int.from_bytes(packed[i : i + 4], "little") for i in range(0, len(packed), 4))
 
 
-def c_header(kernels: tuple[Kernel, ...]) -> str:
-    """The text of `spindl_kernels.h`: numbers, argument structs, prototypes."""
+def c_header(
+    kernels: tuple[Kernel, ...], records: tuple[RecordType, ...] = (), constants: Mapping[str, int] | None = None
+) -> str:
+    """The text of `spindl_kernels.h`: numbers, argument structs, prototypes, records, constants."""
     lines = ["/* Generated from spindl.program.kernels. */", "#ifndef SPINDL_KERNELS_H", "#define SPINDL_KERNELS_H", ""]
     lines += ['#include "spindl_kernel.h"', "", "enum spindl_kernel_number {"]
     lines += [f"    SPINDL_KERNEL_{kernel.name.upper()} = {kernel.number}," for kernel in kernels]
     lines += ["};", "", "/* The same, for macros that get the name of a kernel. */"]
     lines += [f"#define SPINDL_NUMBER_{kernel.name} {kernel.number}" for kernel in kernels]
+    lines += [""]
+    lines += [f"#define SPINDL_{name} {value}" for name, value in (constants or {}).items()]
+    for record in records:
+        lines += ["", *record.c_typedef()]
     lines += [""]
     for kernel in kernels:
         arguments = f"const {kernel.record.name} *"

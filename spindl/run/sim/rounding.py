@@ -29,6 +29,15 @@ def shift_right_half_up(x: Tensor, shift: int) -> Tensor:
     return (x + (1 << (shift - 1))) >> shift
 
 
+def shift_right_half_even(x: Tensor, shift: int) -> Tensor:
+    """The same with ties to the even neighbour."""
+    above = shift_right_half_up(x, shift)
+    if not 0 < shift <= 62:
+        return above
+    tie = (x & ((1 << shift) - 1)) == 1 << (shift - 1)
+    return above - (tie & (above & 1 == 1)).to(above.dtype)
+
+
 def saturating_shift(x: Tensor, shift: int, bound: int) -> Tensor:
     """RSH(x, shift) with any left shift, right as long as only magnitudes up to `bound` < 2^60 are told apart."""
     if shift >= 0:
@@ -62,9 +71,9 @@ def pending_extent(largest: Tensor, exponent: int) -> Pending:
     return Pending(largest, finish)
 
 
-def requantise(x: Tensor, shift: int, bits: int) -> tuple[Tensor, Tensor]:
-    """clamp(RSH(x, shift)) as int16, and how many elements were clamped as a 0-d tensor."""
+def requantise(x: Tensor, shift: int, bits: int, even: bool = False) -> tuple[Tensor, Tensor]:
+    """clamp(RSH(x, shift)) as int16, ties up or to even; and how many elements were clamped as a 0-d tensor."""
     largest = limit(bits)
-    rounded = saturating_shift(x, shift, INT16_BOUND)
+    rounded = shift_right_half_even(x, shift) if even and shift > 0 else saturating_shift(x, shift, INT16_BOUND)
     clamped = rounded.clamp(-largest, largest)
     return clamped.to(torch.int16), torch.count_nonzero(rounded != clamped)

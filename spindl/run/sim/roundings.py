@@ -59,12 +59,14 @@ class Target:
     Attributes:
         exponent: of the site.
         bits: including the sign.
+        even: whether ties go to the even neighbour instead of up.
         relu: whether relu follows.
         summed: whether the sum over gradient groups follows.
     """
 
     exponent: int
     bits: int
+    even: bool
     relu: bool
     summed: bool
 
@@ -111,7 +113,7 @@ def find_roundings(graph: Graph) -> list[Rounding]:
         wide, site = node.inputs
         readers = {nodes[user].op: user for user in users[wide]}
         statistics = [nodes[user] for user in users[wide] if nodes[user].op == "saturation"]
-        same = all(n.inputs == node.inputs and n.attributes["bits"] == node.attributes["bits"] for n in statistics)
+        same = all(n.inputs == node.inputs and n.attributes == node.attributes for n in statistics)
         alone = readers.keys() <= {"requantise", "extent", "saturation"} and len(readers) == len(users[wide])
         if not (same and alone and wide not in visible and nodes[wide].inputs and nodes[site].op == "state"):
             continue
@@ -135,7 +137,7 @@ def torch_rounding(node: Node, target: Target, *inputs: SimValue) -> Rounded:
     wide: Any = TORCH_OPS[node.op](node, *inputs[:count])
     if len(inputs) > count:
         wide = TORCH_OPS["add_bias"](node, wide, inputs[count])
-    result, saturated = rounding.requantise(wide.data, target.exponent - wide.exponent, target.bits)
+    result, saturated = rounding.requantise(wide.data, target.exponent - wide.exponent, target.bits, target.even)
     if target.relu:
         result = result.clamp_(min=0)
     return Rounded(SimValue(result, target.exponent), rounding.largest_magnitude(wide.data), saturated, wide.exponent)

@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spindl.cli.app import app
-from spindl.emulator import Faults, boot
+from spindl.emulator import Faults, boot, emulate
 from spindl.emulator.recording import BadRecording, Recording, load_recording, save_recording
 
 HOST = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 250}.10"
@@ -163,6 +163,24 @@ def test_dead_parts_that_are_not_there() -> None:
     failed(spindl("--dead-chip", "9,9"), 1, "there is no part (9, 9)")
     failed(spindl("--dead-chip", "0,0"), 1, "holds the Ethernet plug")
     failed(spindl("--host", "10.0.0.1"), 1, "not a loopback address")
+
+
+@pytest.mark.parametrize("strict", ["warn", "stop"])
+def test_reports_are_printed_once(strict: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from spindl.cli.emulate import Reports
+    from spindl.cli.output import output
+
+    with emulate("1x1", host=HOST, connected=False, strict=strict) as machine:
+        reports = Reports(output(), machine, strict=True)
+        core = machine.chip(0, 0).physical(5)
+        core.write(0, struct.pack("<3I", 0xE3A00205, 0xE5901000, 0xEAFFFFFE))  # mov r0, #0x50000000; ldr r1, [r0]
+        core.start()
+        machine.run(0.0001)
+        reports.update()
+        reports.update()
+    printed = capsys.readouterr().out
+    assert printed.count("program error: unmapped at 0x50000000, core 5, pc 0x00000004") == 1
+    assert (" r0=50000000" in printed) == (strict == "stop"), "a stopped core comes with its registers"
 
 
 RECORDING = Recording("2x1-mesh", Faults(links=frozenset({(0, 0, 0)}), seed=3), "127.0.0.9", False, (), 64, 5)

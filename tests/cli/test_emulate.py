@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -60,10 +61,11 @@ def kill_monitor(host: str) -> None:
 
 
 def run_until_interrupted(
-    folder: Path, *arguments: str, before_the_end: Callable[[str], None] = lambda host: None
+    folder: Path, *arguments: str, booted: bool = True, before_the_end: Callable[[str], None] = lambda host: None
 ) -> subprocess.CompletedProcess[str]:
-    """Starts the command, asks the machine for its version once it is up, then presses Ctrl-C."""
-    command = [sys.executable, "-m", "spindl", "emulate", "--host", HOST, "--booted", *arguments]
+    """Starts the command, asks the machine for its version if it is booted, then presses Ctrl-C."""
+    boot = ["--booted"] if booted else []
+    command = [sys.executable, "-m", "spindl", "emulate", "--host", HOST, *boot, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
                           env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}) as process:  # fmt: skip
         assert process.stdout is not None
@@ -72,7 +74,8 @@ def run_until_interrupted(
             line = process.stdout.readline()
             assert line, process.communicate()
             first += line
-        assert b"SC&MP/SpiNNaker" in ask_version(HOST)
+        if booted:
+            assert b"SC&MP/SpiNNaker" in ask_version(HOST)
         before_the_end(HOST)
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=30)
@@ -109,6 +112,24 @@ def test_it_says_when_the_monitor_has_failed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "SC&MP on chip (0, 0) has failed: program error: " in done.stdout
     assert "must be switched off and on" in done.stdout
+
+
+@pytest.mark.slow
+def test_spinnman_boots_it_from_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("spinnman", reason="SpiNNMan is the host of this test")
+    from tests.emulator.host import transceiver_for
+
+    def boot_and_use(host: str) -> None:
+        board: Any = SimpleNamespace(host=host, topology=SimpleNamespace(name="spin3"))
+        transceiver = transceiver_for(board)
+        transceiver.write_memory(1, 1, 0x61000000, b"spindl")
+        assert bytes(transceiver.read_memory(1, 1, 0x61000000, 6)) == b"spindl"
+        transceiver.close()
+
+    monkeypatch.chdir(tmp_path)  # SpiNNMan writes its reports there
+    done = run_until_interrupted(tmp_path, booted=False, before_the_end=boot_and_use)
+    assert done.returncode == 0, done.stderr
+    assert "waiting for a host to boot it" in done.stdout
 
 
 def failed(done: Any, status: int, *parts: str) -> None:

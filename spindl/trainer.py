@@ -30,6 +30,7 @@ from spindl.examples import Examples, read_examples, step_inputs
 from spindl.graph import Graph
 from spindl.graph.operations import OP_TABLE_VERSION, Value
 from spindl.model import capture
+from spindl.planning import planned
 from spindl.program import (
     CheckpointFolder,
     Program,
@@ -83,6 +84,7 @@ TRAIN, CALIBRATE = "train", "calibrate"
 
 EXECUTOR_NOTES = {
     "sim": "exact integers on this computer; rates are its own",
+    "emu": "the instruction-level emulator that runs the unmodified SC&MP; rates are this computer's",
     "interpreter": "the definition, in NumPy on this computer; rates are its own",
 }
 
@@ -145,7 +147,7 @@ class Trainer:
         seed: of the order of the data and of dropout.
         run_dir: folder for log, checkpoints, weights; None writes nothing.
         device, threads: where and with how many threads the executor computes; None: all.
-        executor: "sim" or "interpreter"; their bits are equal.
+        executor: "sim", "emu" (device names the machine: "spin3") or "interpreter"; their bits are equal.
         formats: mantissa bits.
         schedule_interval: whether the scheduler counts epochs or steps.
         resume: go on from the newest checkpoint of run_dir (from the start if there is none), or from a given one.
@@ -300,7 +302,7 @@ class Trainer:
                 self.state = replace(self.state, values=session.state())
         wanted = {name for graph in graphs.values() for name in _state_names(graph)}
         state = replace(self.state, values={name: v for name, v in self.state.values.items() if name in wanted})
-        program = Program(graphs, self.program.metadata)
+        program = planned(Program(graphs, self.program.metadata), self.executor, self.device)
         with closing(open_session(self.executor, program, state, device=self.device, threads=self.threads)) as session:
             result = evaluate(session, examples, self.batch_size)
         assert result is not None
@@ -355,7 +357,8 @@ class Trainer:
         return Program(graphs, json.loads(json.dumps(metadata)))
 
     def _open(self) -> Session:
-        return open_session(self.executor, self.program, self.state, device=self.device, threads=self.threads)
+        program = planned(self.program, self.executor, self.device)
+        return open_session(self.executor, program, self.state, device=self.device, threads=self.threads)
 
     def _calibrate(self, session: Session) -> None:
         """First exponents, once per run: the result is part of the State."""

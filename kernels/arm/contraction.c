@@ -1,5 +1,6 @@
 /* options: -Os --target=thumb-freestanding-eabi */
 /* Tuned contractions: what gathers panels, and what begins, repeats and ends sweeps. The loops are in sweep.S. */
+#include "positions.h"
 #include "scratch.h"
 #include "sweep.h"
 
@@ -24,6 +25,7 @@ typedef struct {
     spindl_tap *taps;
     int32_t *start;
     spindl_bounds bounds;
+    spindl_wide *exact_sums; /* of a pixel */
     bool rounded;
     bool exact;          /* by the definition only: int32 sums would not do, or not be faster */
     const char *end;     /* code that finishes blocks */
@@ -38,7 +40,7 @@ static int32_t half_of(int32_t shift) {
 /* The sums that need no second look: below the largest binade that was seen, and below clamping. */
 static void set_threshold(spindl_sweep *s) {
     const int32_t seen = spindl_bits(s->rounding->magnitude);
-    const int32_t bits = spindl_least(seen - 1, s->shift + spindl_bits32((uint32_t)s->rounding->limit) - 1);
+    const int32_t bits = spindl_least(seen - 1, s->shift + spindl_bits((uint32_t)s->rounding->limit) - 1);
     s->threshold = s->shift >= seen ? -1 : (int32_t)((1u << spindl_least(bits, 31)) - 1);
 }
 
@@ -53,7 +55,7 @@ void spindl_sweep_slow(spindl_sweep *s) {
             if (s->kind == SWEEP_ADD64) {
                 ((spindl_wide *)row)[i & 1] += sum;
             } else {
-                const int32_t y = spindl_round_slow(s->rounding, (int64_t)sum - half);
+                const int32_t y = spindl_round(s->rounding, (int64_t)sum - half);
                 if (narrow) ((int16_t *)row)[i & 1] = (int16_t)y;
                 else ((int32_t *)row)[i & 1] += y;
             }
@@ -75,7 +77,8 @@ APART static int begin(call *c, const spindl_tile *t, spindl_side direction, spi
     c->columns = at;
     c->taps = (spindl_tap *)(at += parts.columns);
     c->start = (int32_t *)(at += parts.taps);
-    c->bounds.zeros = (int16_t *)(at += parts.start);
+    c->exact_sums = (spindl_wide *)(void *)(at += parts.start);
+    c->bounds.zeros = (int16_t *)(at += parts.sums);
     spindl_zeros((uint32_t *)(void *)at, parts.zeros / 4);
     spindl_sweep *const s = c->sweep = (spindl_sweep *)(at + parts.zeros + parts.panel);
     const int32_t shift = sums ? 0 : c->finish.rounding.shift;
@@ -84,7 +87,8 @@ APART static int begin(call *c, const spindl_tile *t, spindl_side direction, spi
     s->shift = shift;
     c->rounded = !sums;
     c->exact = scratch_is_tiny(t) || shift < 0 || shift > 31 || c->finish.sum_shift;
-    s->kind = sums ? SWEEP_ADD64 : direction == SPINDL_RESULT_W ? SWEEP_ADD32 : t->flags & SPINDL_FLAG_RELU;
+    const bool add32 = direction == SPINDL_RESULT_W && !(t->flags & SPINDL_FLAG_NARROW);
+    s->kind = sums ? SWEEP_ADD64 : add32 ? SWEEP_ADD32 : t->flags & SPINDL_FLAG_RELU;
     c->end = (const char *const[]){spindl_end_round, spindl_end_relu, spindl_end_add32, spindl_end_add64}[s->kind];
     c->start[0] = c->start[1] = c->exact ? 0 : half_of(shift);
     if (!sums) set_threshold(s);
@@ -137,16 +141,21 @@ static bool sweep_columns(call *c, const void *b, void *out, uint32_t columns, u
 /* What a sweep changes of the statistics, to be undone if its sums did not fit. */
 typedef struct {
     uint64_t magnitude;
-    uint32_t saturated;
+    int32_t fast;
+    uint32_t width, saturated;
 } before;
 
 static before seen(const call *c) {
-    return (before){c->finish.rounding.magnitude, c->finish.rounding.saturated};
+    const spindl_rounding *const r = &c->finish.rounding;
+    return (before){r->magnitude, r->fast, r->width, r->saturated};
 }
 
 static void forget(call *c, before old) {
-    c->finish.rounding.magnitude = old.magnitude;
-    c->finish.rounding.saturated = old.saturated;
+    spindl_rounding *const r = &c->finish.rounding;
+    r->magnitude = old.magnitude;
+    r->fast = old.fast;
+    r->width = old.width;
+    r->saturated = old.saturated;
     c->context->tiles_redone++;
 }
 
@@ -171,10 +180,11 @@ typedef struct {
 
 /* Sums over channels of an image tensor, for the pixels of another. */
 typedef struct {
-    int64_t (*sum)(const spindl_tile *, uint32_t, uint32_t, uint32_t, uint32_t); /* one of them by its definition */
+    void (*sums)(const spindl_tile *, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, spindl_wide *); /* definition */
     image_tensor from, result;
     const uint8_t *b; /* columns of tap 0 */
     uint32_t channels, columns, group;
+    uint32_t groups; /* 1, or all where sums are made by the definition */
     bool by_words;
     bool joined;     /* all taps make one sum: columns lie tap after tap */
     uint32_t taps;
@@ -189,11 +199,11 @@ APART static uint32_t gather(const call *c, const contraction *n, uint32_t *pane
     if (n->by_words) return spindl_gather_rows(panel + 2 * k, count / 2, pixels, at, &c->bounds);
     uint32_t inside = 0;
     for (uint32_t row = 0; row < 4; row++, pixels++) {
-        int16_t *to = (int16_t *)panel + 2 * row;
+        int16_t *const to = (int16_t *)panel + (k >> 1) * 8 + 2 * row + (k & 1);
         const bool is = (uint32_t)(pixels->row + at->row) < c->bounds.rows &&
                         (uint32_t)(pixels->column + at->column) < c->bounds.columns;
         mantissas from = is ? (mantissas)(const void *)(pixels->from + at->from) : c->bounds.zeros;
-        for (uint32_t i = k; i < k + count; i++) to[(i >> 1) * 8 + (i & 1)] = *from++;
+        spindl_move_values(to, from, count, 2, k & 1 ? 14 : 2, k & 1 ? 2 : 14);
         inside += is;
     }
     return inside;
@@ -255,9 +265,10 @@ APART static void define(call *c, const contraction *n, const spindl_pixel *pixe
         const uint32_t index = (uint32_t)(pixels->out - n->result.base) / n->result.pitch;
         const uint32_t row = index / n->result.columns, x = index - row * n->result.columns;
         const uint32_t image = row / n->result.rows, y = row - image * n->result.rows;
-        for (uint32_t i = 0; i < n->columns; i++) {
+        n->sums(c->t, image, y, x, n->group, n->groups, c->exact_sums);
+        for (uint32_t i = 0; i < n->groups * n->columns; i++) {
+            const int64_t sum = c->exact_sums[i];
             const uint32_t channel = n->group * n->columns + i;
-            const int64_t sum = n->sum(c->t, image, y, x, channel);
             if (c->rounded) ((int16_t *)(void *)pixels->out)[i] = (int16_t)spindl_finish_sum(&c->finish, sum, channel);
             else ((spindl_wide *)(void *)pixels->out)[i] += sum - (swept ? (int32_t)sum : 0);
         }
@@ -325,6 +336,11 @@ APART static void all_pixels(call *c, const contraction *n, const area *area) {
     four_pixels(c, n, pixels, count);
 }
 
+/* The type of rounded and exact results. */
+static uint32_t result_bytes_of(const call *c) {
+    return c->sweep->kind == SWEEP_ADD64 ? 8 : c->sweep->kind == SWEEP_ADD32 ? 4 : 2;
+}
+
 /* Exact sums that overwrite what lies there are added to zeros. */
 APART static void clear(const call *c, uint32_t address, uint32_t pixels, uint32_t channels, uint32_t pitch) {
     if (c->rounded || c->t->flags & SPINDL_FLAG_ADD) return;
@@ -343,8 +359,7 @@ APART static mantissas copy_even(const call *c, mantissas from, uint32_t rows, u
 }
 
 static int finished(call *c) {
-    if (c->rounded) spindl_rounding_end(&c->finish.rounding);
-    return SPINDL_OK;
+    return c->rounded ? spindl_end(&c->finish.rounding) : SPINDL_OK;
 }
 
 int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_context *context) {
@@ -353,10 +368,10 @@ int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_con
     const int error = begin(&c, t, SPINDL_RESULT_Y, context);
     if (error) return error;
     const uint32_t taps = t->kernel_rows * t->kernel_columns, sum = taps * t->inputs, even = scratch_even(sum);
-    const uint32_t result_bytes = c.rounded ? 2 : 8;
+    const uint32_t result_bytes = result_bytes_of(&c);
     clear(&c, t->y, t->images * t->y_rows * t->y_columns, t->groups * t->outputs, t->y_pitch);
     contraction n = {
-        .sum = spindl_sum_y,
+        .sums = spindl_sums_y,
         .from = {SPINDL_POINTER(uint8_t, t->x), t->x_rows, t->x_columns, 2 * t->x_pitch},
         .result = {SPINDL_POINTER(uint8_t, t->y), t->y_rows, t->y_columns, result_bytes * t->y_pitch},
         .channels = t->inputs,
@@ -384,9 +399,10 @@ int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_con
     c.sweep->b_step = 4 * (int32_t)even;
     c.alone = 0x55;
     c.alone_pitch = -4;
-    for (; n.group < t->groups; n.group++) {
+    for (; n.group < t->groups; n.group += n.groups) {
         mantissas w = SPINDL_POINTER(const int16_t, t->w) + n.group * t->outputs * sum;
         begin_with_bias(&c, n.group);
+        n.groups = c.exact ? t->groups - n.group : 1;
         if (!c.exact && scratch_copies_columns(t, SPINDL_RESULT_Y)) w = copy_even(&c, w, t->outputs, sum, sum);
         n.b = (const uint8_t *)w;
         all_pixels(&c, &n, &area);
@@ -394,34 +410,6 @@ int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_con
         n.result.base += result_bytes * t->outputs;
     }
     return finished(&c);
-}
-
-/* Rows (or columns) of x whose number is `phase` modulo the stride: the taps that meet y there, and where the first one
- * does. Returns the number of such taps; `rows_of_y` is how far each is from the first. */
-typedef struct {
-    uint32_t first_tap, tap_step, count;
-    int32_t origin, step; /* in y: of the first tap at the first of these rows; from tap to tap */
-} phase;
-
-static phase phase_of(uint32_t number, uint32_t taps, uint32_t stride, uint32_t dilation, int32_t first) {
-    phase found = {0};
-    for (uint32_t i = 0; i < taps; i++) {
-        const int32_t distance = (int32_t)(number - i * dilation) - first;
-        if (distance % (int32_t)stride) continue;
-        if (!found.count) {
-            found.first_tap = i;
-            found.origin = distance / (int32_t)stride;
-        } else if (found.count == 1) {
-            found.tap_step = i - found.first_tap;
-            found.step = distance / (int32_t)stride - found.origin;
-        }
-        found.count++;
-    }
-    return found;
-}
-
-static uint32_t count_from(uint32_t first, uint32_t size, uint32_t step) {
-    return first < size ? (size - 1 - first) / step + 1 : 0;
 }
 
 int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_arguments *arguments,
@@ -432,10 +420,10 @@ int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_ar
     if (error) return error;
     const bool copy = scratch_copies_columns(t, SPINDL_RESULT_X);
     const uint32_t taps = t->kernel_rows * t->kernel_columns, inputs = copy ? scratch_even(t->inputs) : t->inputs;
-    const uint32_t result_bytes = c.rounded ? 2 : 8;
+    const uint32_t result_bytes = result_bytes_of(&c);
     clear(&c, t->x, t->images * t->x_rows * t->x_columns, t->groups * t->inputs, t->x_pitch);
     contraction n = {
-        .sum = spindl_sum_x,
+        .sums = spindl_sums_x,
         .from = {SPINDL_POINTER(uint8_t, t->y), t->y_rows, t->y_columns, 2 * t->y_pitch},
         .result = {SPINDL_POINTER(uint8_t, t->x), t->x_rows, t->x_columns, result_bytes * t->x_pitch},
         .channels = t->outputs,
@@ -447,7 +435,8 @@ int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_ar
     c.sweep->b_step = 4;
     c.alone = 0x55;
     c.alone_pitch = c.sweep->pitch;
-    for (; n.group < t->groups; n.group++) {
+    n.groups = c.exact ? t->groups : 1;
+    for (; n.group < t->groups; n.group += n.groups) {
         mantissas w = SPINDL_POINTER(const int16_t, t->w) + n.group * t->outputs * taps * t->inputs;
         if (!c.exact && copy) {
             w = copy_even(&c, w, t->outputs * taps, t->inputs, t->inputs);
@@ -455,11 +444,11 @@ int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_ar
         }
         n.b = (const uint8_t *)w;
         for (uint32_t a = 0; a < t->stride_rows; a++) {
-            const phase rows = phase_of(a, t->kernel_rows, t->stride_rows, t->dilation_rows, t->top);
+            const spindl_phase rows = spindl_phase_of(a, t->kernel_rows, t->stride_rows, t->dilation_rows, t->top);
             for (uint32_t b = 0; b < t->stride_columns; b++) {
-                const phase columns = phase_of(b, t->kernel_columns, t->stride_columns, t->dilation_columns, t->left);
-                const area area = {.count = {count_from(a, t->x_rows, t->stride_rows),
-                                             count_from(b, t->x_columns, t->stride_columns)},
+                const spindl_phase columns = spindl_phase_of(b, t->kernel_columns, t->stride_columns, t->dilation_columns, t->left);
+                const area area = {.count = {spindl_count_from(a, t->x_rows, t->stride_rows),
+                                             spindl_count_from(b, t->x_columns, t->stride_columns)},
                                    .first = {a, b},
                                    .step = {t->stride_rows, t->stride_columns},
                                    .from_first = {rows.origin, columns.origin},
@@ -497,58 +486,31 @@ static void next_weight(const spindl_tile *t, weight *w) {
     w->row++;
 }
 
-/* Of `count` positions, `stride` apart, the first one at `first`: how many lie before 0, and how many not behind `size`. */
-static uint32_t before_start(uint32_t count, uint32_t stride, int32_t first) {
-    uint32_t low = 0;
-    for (; low < count && first < 0; low++) first += (int32_t)stride;
-    return low;
-}
-
-static uint32_t before_end(uint32_t count, uint32_t stride, int32_t first, uint32_t size) {
-    int32_t last = first + (int32_t)((count - 1) * stride);
-    for (; count && last >= (int32_t)size; count--) last -= (int32_t)stride;
-    return count;
-}
-
 /* x at four channels of one tap, for all positions of y in some images. */
 static void gather_tap(const spindl_tile *t, uint32_t *to, mantissas x, uint32_t images, const weight *w) {
-    const int32_t top = (int32_t)(w->row * t->dilation_rows) + t->top;
-    const int32_t left = (int32_t)(w->column * t->dilation_columns) + t->left;
-    const uint32_t above = before_start(t->y_rows, t->stride_rows, top);
-    const uint32_t below = before_end(t->y_rows, t->stride_rows, top, t->x_rows);
-    const uint32_t low = before_start(t->y_columns, t->stride_columns, left);
-    const uint32_t high = before_end(t->y_columns, t->stride_columns, left, t->x_columns);
-    if (above >= below || low >= high) { /* the tap meets nothing */
+    const spindl_window v = spindl_window_of(t, w->row, w->column);
+    if (!v.rows) {
         spindl_zeros(to, 2 * images * t->y_rows * t->y_columns);
         return;
     }
-    const int32_t pitch = 2 * (int32_t)t->x_pitch, row = (int32_t)t->x_columns;
-    const int32_t r = top + (int32_t)(above * t->stride_rows), s = left + (int32_t)(low * t->stride_columns);
-    spindl_pairs from = {below - above,
-                         low,
-                         high - low,
-                         t->y_columns - high,
-                         x + (r * row + s) * (int32_t)t->x_pitch + (int32_t)w->channel,
-                         pitch * (int32_t)t->stride_columns,
-                         pitch * row * (int32_t)t->stride_rows};
+    const uint32_t high = t->y_columns - v.low - v.columns, below = t->y_rows - v.above - v.rows;
+    spindl_pairs from = {v.rows, v.low, v.columns, high, x + v.from + w->channel, v.step, v.row_step};
     for (; images; images--, from.from += t->x_rows * t->x_columns * t->x_pitch) {
-        if (above) to = spindl_zeros(to, 2 * above * t->y_columns);
+        if (v.above) to = spindl_zeros(to, 2 * v.above * t->y_columns);
         to = spindl_gather_pairs(to, &from);
-        if (below < t->y_rows) to = spindl_zeros(to, 2 * (t->y_rows - below) * t->y_columns);
+        if (below) to = spindl_zeros(to, 2 * below * t->y_columns);
     }
 }
 
-/* x at one weight's place, value by value, into one row of a panel; or zeros where `w` is 0. */
-APART static void gather_values(const spindl_tile *t, int16_t *to, mantissas x, uint32_t images, const weight *w) {
-    for (uint32_t image = 0; image < images; image++, x += t->x_rows * t->x_columns * t->x_pitch) {
-        for (uint32_t p = 0; p < t->y_rows; p++) {
-            for (uint32_t q = 0; q < t->y_columns; q++, to += 4) {
-                *to = 0;
-                if (!w) continue;
-                const uint32_t r = p * t->stride_rows + w->row * t->dilation_rows + (uint32_t)t->top;
-                const uint32_t s = q * t->stride_columns + w->column * t->dilation_columns + (uint32_t)t->left;
-                if (r < t->x_rows && s < t->x_columns) *to = x[(r * t->x_columns + s) * t->x_pitch + w->channel];
-            }
+/* x at one weight's place, value by value, into one row of a panel of zeros. */
+static void gather_values(const spindl_tile *t, int16_t *to, mantissas x, uint32_t images, const weight *w) {
+    const spindl_window v = spindl_window_of(t, w->row, w->column);
+    to += 4 * (v.above * t->y_columns + v.low);
+    x += v.from + (int32_t)w->channel;
+    for (; images; images--, x += t->x_rows * t->x_columns * t->x_pitch, to += 4 * t->y_rows * t->y_columns) {
+        for (uint32_t i = 0; i < v.rows; i++) {
+            spindl_move_values(to + 4 * i * t->y_columns, (mantissas)(const void *)((const uint8_t *)x + (int32_t)i * v.row_step),
+                               v.columns, v.step, 8, 8);
         }
     }
 }
@@ -561,7 +523,9 @@ APART static void define_weight(call *c, const weight *w, uint32_t group, uint32
     for (uint32_t o = group * t->outputs; o < (group + 1) * t->outputs; o++) {
         int64_t exact = 0;
         for (uint32_t i = 0; i < images; i++) exact += spindl_sum_w(t, image + i, o, w->row, w->column, w->channel);
-        if (c->rounded) {
+        if (c->sweep->kind == SWEEP_ROUND) {
+            SPINDL_POINTER(int16_t, t->w)[at] = (int16_t)spindl_finish_sum(&c->finish, exact, 0);
+        } else if (c->rounded) {
             const int32_t wrapped = swept ? (int32_t)((uint32_t)exact + (uint32_t)half_of(shift)) >> shift : 0;
             SPINDL_POINTER(int32_t, t->w)[at] +=
                 spindl_finish_sum(&c->finish, exact, 0) - spindl_most(-limit, spindl_least(limit, wrapped));
@@ -593,7 +557,7 @@ APART static void weights_of(call *c, uint32_t group, uint32_t image, uint32_t i
         panel[1 + 2 * pixels] = SPINDL_SENTINEL;
     }
     c->alone_pitch = s->pitch;
-    const uint32_t result_bytes = c->rounded ? 4 : 8;
+    const uint32_t result_bytes = result_bytes_of(c);
     uint32_t at = group * t->outputs * sum;
     weight four[4] = {{0, 0, 0}};
     for (uint32_t left = sum; left;) {
@@ -607,8 +571,9 @@ APART static void weights_of(call *c, uint32_t group, uint32_t image, uint32_t i
         if (fits) {
             if (by_words) gather_tap(t, panel + 1, x, images, four);
             else {
-                for (uint32_t i = 0; i < 4; i++) {
-                    gather_values(t, (int16_t *)(void *)(panel + 1) + i, x, images, i < count ? &four[i] : 0);
+                spindl_zeros(panel + 1, 2 * pixels);
+                for (uint32_t i = 0; i < count; i++) {
+                    gather_values(t, (int16_t *)(void *)(panel + 1) + i, x, images, &four[i]);
                 }
             }
             uint8_t *out = SPINDL_POINTER(uint8_t, t->w) + result_bytes * at;
@@ -629,14 +594,14 @@ int spindl_convolution_weight_gradient(const spindl_convolution_weight_gradient_
     call c;
     const int error = begin(&c, t, SPINDL_RESULT_W, context);
     if (error) return error;
-    const uint32_t sum = t->kernel_rows * t->kernel_columns * t->inputs, result_bytes = c.rounded ? 4 : 8;
-    if (!(t->flags & SPINDL_FLAG_ADD)) {
+    const uint32_t sum = t->kernel_rows * t->kernel_columns * t->inputs, result_bytes = result_bytes_of(&c);
+    if (!(t->flags & (SPINDL_FLAG_ADD | SPINDL_FLAG_NARROW))) {
         spindl_zeros(SPINDL_POINTER(uint32_t, t->w), t->groups * t->outputs * sum * (result_bytes / 4));
     }
     spindl_sweep *const s = c.sweep;
-    const int32_t half_row = 2 * (int32_t)result_bytes;
-    s->next_row[0] = s->next_row[2] = half_row;
-    s->next_row[1] = (int32_t)(sum * result_bytes) - half_row;
+    const int32_t half_row = 2 * (int32_t)result_bytes, advanced = result_bytes == 2 ? 2 : 0;
+    s->next_row[0] = s->next_row[2] = half_row - advanced;
+    s->next_row[1] = (int32_t)(sum * result_bytes) - half_row - advanced;
     s->out_step = 2 * (int32_t)(sum * result_bytes);
     s->b_step = 4;
     c.alone = 0x0f;

@@ -132,3 +132,36 @@ spindl_gather_pairs:
     subs r3, r3, #1
     bne 5b
     pop {r4-r11, pc}
+
+@ void spindl_move_values(int16_t *to, const int16_t *from, uint32_t count, int32_t from_step, int32_t first_step,
+@                         int32_t second_step)
+    .section .text.move_values, "ax"
+    .p2align 2
+    .global spindl_move_values
+    .type spindl_move_values, %function
+spindl_move_values:
+    push {r4-r8, lr}
+    ldr r4, [sp, #24]
+    ldr r5, [sp, #28]
+    subs r2, r2, #4
+    bmi 2f
+1:  ldrh r6, [r1], r3
+    ldrh r7, [r1], r3
+    ldrh r8, [r1], r3
+    ldrh r12, [r1], r3
+    strh r6, [r0], r4
+    strh r7, [r0], r5
+    strh r8, [r0], r4
+    strh r12, [r0], r5
+    subs r2, r2, #4
+    bpl 1b
+2:  adds r2, r2, #4
+    beq 4f
+3:  ldrh r6, [r1], r3
+    subs r2, r2, #1
+    mov r12, r4
+    strh r6, [r0], r12
+    mov r4, r5
+    mov r5, r12
+    bne 3b
+4:  pop {r4-r8, pc}

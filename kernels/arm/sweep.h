@@ -32,9 +32,9 @@
 #define SWEEP_SUMS 60
 
 /* Steps in one turn of a loop, and bytes of code of each: an entry address skips those that the first turn leaves out. */
-#define SWEEP_PAIRS 16 /* NT, NN: pairs of products */
+#define SWEEP_PAIRS 12 /* NT, NN: pairs of products */
 #define SWEEP_PAIR_BYTES 88
-#define SWEEP_SINGLES 32 /* TN: products */
+#define SWEEP_SINGLES 24 /* TN: products */
 #define SWEEP_SINGLE_BYTES 44
 
 #ifndef __ASSEMBLER__
@@ -105,6 +105,10 @@ typedef struct {
 
 /* Copies 2 words of each place; at least one row. Returns what is behind the last. */
 uint32_t *spindl_gather_pairs(uint32_t *to, const spindl_pairs *from);
+
+/* Copies single values, `from_step` bytes apart, to places that are first_step, second_step, first_step, ... bytes apart. */
+void spindl_move_values(int16_t *to, const int16_t *from, uint32_t count, int32_t from_step, int32_t first_step,
+                        int32_t second_step);
 
 /* Writes words that are 0; returns what is behind them. */
 uint32_t *spindl_zeros(uint32_t *to, uint32_t words);

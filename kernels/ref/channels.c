@@ -34,7 +34,7 @@ static void single_sums(sums *s, const int16_t *x, const int16_t *y, uint32_t n,
     *s = (sums){dot, sum};
 }
 
-int spindl_channel_sums(const spindl_channel_sums_arguments *a, spindl_context *context) {
+SPINDL_LEAN int spindl_channel_sums(const spindl_channel_sums_arguments *a, spindl_context *context) {
     (void)context;
     sums s[2];
     const uint32_t channels = a->channels, together = (channels | a->x >> 1 | a->y >> 1) & 1 ? 1 : 2;

@@ -5,23 +5,7 @@
 #include "rounding.h"
 #include "spindl_kernels.h"
 
-#define SPINDL_NO_SITE 0xffffffffu
-static inline bool spindl_known(const spindl_context *context, uint32_t value) {
-    return value < context->exponent_count;
-}
-static inline int32_t spindl_bits32(uint32_t x) {
-    return x ? 32 - __builtin_clz(x) : 0;
-}
-static inline bool spindl_rounding_begin(spindl_rounding *rounding, spindl_context *context, uint32_t site, uint32_t bits,
-                                         uint32_t activation, int32_t exponent) {
-    const uint32_t words[4] = {site, bits, activation, 0};
-    return spindl_begin(rounding, context, words, exponent);
-}
-static inline void spindl_rounding_end(const spindl_rounding *rounding) {
-    (void)spindl_end(rounding);
-}
-
-enum { SPINDL_FLAG_RELU = 1, SPINDL_FLAG_SUMS = 2, SPINDL_FLAG_ADD = 4 };
+enum { SPINDL_FLAG_RELU = 1, SPINDL_FLAG_SUMS = 2, SPINDL_FLAG_ADD = 4, SPINDL_FLAG_NARROW = 8 };
 
 /* The arguments of each of the three directions: the same words, which no kernel writes. */
 typedef spindl_convolution_arguments spindl_tile;
@@ -48,16 +32,18 @@ static inline int32_t spindl_finish_sum(spindl_finish *finish, int64_t sum, uint
     if (finish->bias) {
         sum = spindl_rsh(sum, finish->sum_shift) + spindl_rsh(finish->bias[channel], finish->bias_shift);
     }
-    return spindl_round_slow(&finish->rounding, sum);
+    return spindl_round(&finish->rounding, sum);
 }
 
-/* y[image][p][q][output], output counted over all groups. */
-int64_t spindl_sum_y(const spindl_tile *tile, uint32_t image, uint32_t p, uint32_t q, uint32_t output);
+/* y[image][p][q] for all outputs of some groups: exact sums, one for each output. */
+void spindl_sums_y(const spindl_tile *tile, uint32_t image, uint32_t p, uint32_t q, uint32_t group, uint32_t groups,
+                   spindl_wide *sums);
 
-/* x[image][r][s][channel], channel counted over all groups. */
-int64_t spindl_sum_x(const spindl_tile *tile, uint32_t image, uint32_t r, uint32_t s, uint32_t channel);
+/* x[image][r][s] for all inputs of some groups. */
+void spindl_sums_x(const spindl_tile *tile, uint32_t image, uint32_t r, uint32_t s, uint32_t group, uint32_t groups,
+                   spindl_wide *sums);
 
-/* w[output][i][j][channel] over the positions of one image; channel counted in the output's group. */
+/* w[output][i][j][channel] over the positions of one image; output counted over all groups, channel in its group. */
 int64_t spindl_sum_w(const spindl_tile *tile, uint32_t image, uint32_t output, uint32_t i, uint32_t j, uint32_t channel);
 
 #endif

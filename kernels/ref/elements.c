@@ -2,23 +2,18 @@
 #include "rounding.h"
 #include "spindl_kernels.h"
 
-int spindl_requantise(const spindl_requantise_arguments *a, spindl_context *context) {
+SPINDL_LEAN int spindl_requantise(const spindl_requantise_arguments *a, spindl_context *context) {
     spindl_rounding r;
     const int32_t exponent = context->exponents[a->wide_exponent];
     const int32_t shift = exponent - context->exponents[a->x_exponent];
     if (!spindl_is_width(a->x_bytes) || !spindl_begin(&r, context, &a->site, exponent)) return SPINDL_ERROR_ARGUMENT;
-    spindl_quick quick = spindl_quick_begin(&r);
-    const uint32_t columns = a->columns;
     for (uint32_t row = 0; row < a->rows; row++) {
         const void *x = SPINDL_POINTER(const void, a->x + row * a->x_pitch);
         int16_t *y = SPINDL_POINTER(int16_t, a->y + row * a->y_pitch);
-        if (a->x_bytes == 8 && shift == 0) {
-            const spindl_wide *from = x;
-            for (uint32_t n = columns; n; n--, from++)
-                *y++ = (int16_t)(quick.width ? spindl_quick64(&r, &quick, *from + quick.half) : spindl_round(&r, *from));
-        } else {
-            for (uint32_t i = 0; i < columns; i++)
-                *y++ = (int16_t)spindl_round(&r, spindl_rsh(spindl_element(x, a->x_bytes, i), shift));
+        const bool plain = a->x_bytes == 8 && shift == 0;
+        for (uint32_t i = 0; i < a->columns; i++) {
+            const int64_t v = plain ? ((const spindl_wide *)x)[i] : spindl_rsh(spindl_element(x, a->x_bytes, i), shift);
+            *y++ = (int16_t)spindl_round(&r, v);
         }
     }
     return spindl_end(&r);
@@ -115,14 +110,14 @@ typedef struct {
     int32_t factor, second, low, top;
 } map;
 
-SPINDL_COMPACT static bool halves(int32_t *packed, int64_t factor, int32_t left) {
+SPINDL_SMALL static bool halves(int32_t *packed, int64_t factor, int32_t left) {
     const int64_t v = factor * ((int64_t)1 << left) + 0x8000;
     *packed = (int32_t)((uint64_t)(v >> 16) << 16 | (uint64_t)((v - 0x8000) & 0xffff));
     return v >> 31 == v >> 63;
 }
 
 /* False where it does not fit. */
-SPINDL_COMPACT static bool map_of(map *m, const spindl_rounding *r, int64_t start, int32_t factor, int32_t second) {
+SPINDL_SMALL static bool map_of(map *m, const spindl_rounding *r, int64_t start, int32_t factor, int32_t second) {
     const int32_t left = 16 - r->quick;
     const int64_t v = (int64_t)((uint64_t)(start + r->half) << left);
     m->low = (int32_t)(v & 0xffff);
@@ -186,7 +181,7 @@ typedef struct {
     uint32_t x, y, z, scale, slope, offset, pixels, channels, x_bytes;
 } maps;
 
-static int map_all(const maps *a, spindl_context *context, int32_t exponent, const uint32_t *rounding) {
+SPINDL_LEAN static int map_all(const maps *a, spindl_context *context, int32_t exponent, const uint32_t *rounding) {
     spindl_rounding r;
     map m = {0};
     const spindl_wide *scale = SPINDL_POINTER(const spindl_wide, a->scale);

@@ -90,10 +90,8 @@ int spindl_max_pool_gradient(const spindl_max_pool_gradient_arguments *a, spindl
         for (uint32_t i = 0; i < total; i++) sums[i] = 0;
         if (!pool((const geometry *)a, x, dy, sums, (a->first_row - a->first_dx_row) * pitch, total))
             return SPINDL_ERROR_ARGUMENT;
-        const bool usable = r.before == 0;
-        spindl_quick quick = spindl_quick_begin(&r);
-        for (uint32_t i = 0; i < total; i++)
-            *dx++ = (int16_t)(usable ? spindl_quick64(&r, &quick, (int64_t)sums[i] + quick.half) : spindl_round(&r, sums[i]));
+        spindl_quick quick = spindl_quick_begin(&r); /* at shifts above 16 all are slow, and all but 0 are rare */
+        for (uint32_t i = 0; i < total; i++) *dx++ = (int16_t)spindl_quick32(&r, &quick, sums[i] + quick.half);
         x += a->rows * pitch;
         dy += a->outputs * a->output_width * a->channels;
     }
@@ -112,7 +110,7 @@ SPINDL_SMALL static int32_t reciprocal(uint32_t divisor, window rows, window col
     return k ? (int32_t)spindl_divide((2u << SPINDL_RECIPROCAL_BITS) + k, 2 * k) : 0;
 }
 
-SPINDL_COMPACT int spindl_window_sum(const spindl_window_sum_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_window_sum(const spindl_window_sum_arguments *a, spindl_context *context) {
     spindl_rounding r;
     const int32_t exponent = context->exponents[a->x_exponent] - SPINDL_RECIPROCAL_BITS;
     if (!spindl_begin(&r, context, &a->site, exponent)) return SPINDL_ERROR_ARGUMENT;
@@ -146,7 +144,7 @@ SPINDL_COMPACT int spindl_window_sum(const spindl_window_sum_arguments *a, spind
 
 #define TOGETHER 16 /* channels whose sums are in work at a time */
 
-SPINDL_COMPACT int spindl_window_sum_gradient(const spindl_window_sum_gradient_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_window_sum_gradient(const spindl_window_sum_gradient_arguments *a, spindl_context *context) {
     spindl_rounding r;
     const int32_t exponent = context->exponents[a->dy_exponent] - SPINDL_RECIPROCAL_BITS;
     if (!spindl_begin(&r, context, &a->site, exponent)) return SPINDL_ERROR_ARGUMENT;

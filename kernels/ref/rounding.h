@@ -6,16 +6,17 @@
 
 #include "spindl_kernel.h"
 
-/* For functions whose size matters and whose time does not: Thumb code. */
+/* For functions whose size matters more than their time: Thumb code, or ARM code for those with loops of 64-bit
+ * products, which Thumb lacks. */
 #if defined(__arm__) && defined(__clang__)
 #define SPINDL_SMALL __attribute__((target("thumb"), minsize))
-#define SPINDL_COMPACT __attribute__((minsize))
+#define SPINDL_LEAN __attribute__((minsize))
 #elif defined(__arm__)
 #define SPINDL_SMALL __attribute__((target("thumb"), optimize("Os")))
-#define SPINDL_COMPACT __attribute__((optimize("Os")))
+#define SPINDL_LEAN __attribute__((optimize("Os")))
 #else
 #define SPINDL_SMALL
-#define SPINDL_COMPACT
+#define SPINDL_LEAN
 #endif
 
 enum { SPINDL_RELU = 1, SPINDL_RELU6 = 2 };
@@ -123,22 +124,6 @@ static inline int32_t spindl_quick32(spindl_rounding *r, spindl_quick *quick, in
     const int32_t y = spindl_quick_shift(quick, v);
     if (__builtin_expect((uint32_t)(y + quick->fast) < quick->width, 1)) return y < quick->low ? quick->low : y;
     return spindl_quick_slow(r, quick, (int64_t)v - quick->half);
-}
-
-/* The same for a value that is shifted already. */
-static inline int32_t spindl_quick_shifted(spindl_rounding *r, spindl_quick *quick, int32_t y, int64_t x) {
-    if (__builtin_expect((uint32_t)(y + quick->fast) < quick->width, 1)) return y < quick->low ? quick->low : y;
-    return spindl_quick_slow(r, quick, x);
-}
-
-/* The same for 64 bits. */
-static inline int32_t spindl_quick64(spindl_rounding *r, spindl_quick *quick, int64_t v) {
-    const int32_t low = (int32_t)v;
-    if (__builtin_expect((int32_t)(v >> 32) == low >> 31, 1)) {
-        const int32_t y = spindl_quick_shift(quick, low);
-        if (__builtin_expect((uint32_t)(y + quick->fast) < quick->width, 1)) return y < quick->low ? quick->low : y;
-    }
-    return spindl_quick_slow(r, quick, v - quick->half);
 }
 
 #endif

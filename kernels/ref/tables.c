@@ -3,7 +3,7 @@
 #include "pairs.h"
 #include "spindl_numbers.h"
 
-uint32_t spindl_powers(uint32_t d, int32_t exponent) {
+SPINDL_LEAN uint32_t spindl_powers(uint32_t d, int32_t exponent) {
     uint64_t product = (uint64_t)d * SPINDL_LOG2_E_Q24;
     if (exponent <= 8) {
         product >>= spindl_least(8 - exponent, 62);
@@ -20,14 +20,14 @@ uint32_t spindl_decay(uint32_t t) {
     return shift > 31 ? 0 : (uint32_t)value >> shift;
 }
 
-int32_t spindl_log2(uint64_t v) {
+SPINDL_LEAN int32_t spindl_log2(uint64_t v) {
     const int32_t bits = spindl_bits(v);
     const uint32_t u = (uint32_t)(bits > 17 ? v >> (bits - 17) : v << (17 - bits));
     const int32_t *const entry = &spindl_log_table[(u >> 8) & 0xff];
     return ((bits - 1) << 16) + entry[0] + (((entry[1] - entry[0]) * (int32_t)(u & 0xff) + 128) >> 8);
 }
 
-SPINDL_COMPACT int32_t spindl_sigmoid_q30(int32_t x, int32_t exponent, uint32_t hyperbolic) {
+SPINDL_SMALL int32_t spindl_sigmoid_q30(int32_t x, int32_t exponent, uint32_t hyperbolic) {
     const uint32_t one = 1u << 30;
     const uint32_t decay = spindl_decay(spindl_powers((uint32_t)(x < 0 ? -x : x), exponent + (hyperbolic ? 1 : 0)));
     const uint32_t above = hyperbolic ? one - decay : one;
@@ -35,7 +35,7 @@ SPINDL_COMPACT int32_t spindl_sigmoid_q30(int32_t x, int32_t exponent, uint32_t 
     return x >= 0 ? upper : (hyperbolic ? 0 : 1 << 30) - upper;
 }
 
-SPINDL_COMPACT spindl_softmax_sum spindl_softmax_begin(const int16_t *x, uint32_t length, uint32_t stride,
+SPINDL_SMALL spindl_softmax_sum spindl_softmax_begin(const int16_t *x, uint32_t length, uint32_t stride,
                                                        int32_t exponent) {
     spindl_softmax_sum s = {0, 0, -32768};
     for (uint32_t k = 0; k < length; k++) {
@@ -47,7 +47,7 @@ SPINDL_COMPACT spindl_softmax_sum spindl_softmax_begin(const int16_t *x, uint32_
     return s;
 }
 
-int32_t spindl_softmax_q30(const spindl_softmax_sum *sum, int32_t x, int32_t exponent) {
+SPINDL_LEAN int32_t spindl_softmax_q30(const spindl_softmax_sum *sum, int32_t x, int32_t exponent) {
     const uint32_t decay = spindl_decay(spindl_powers((uint32_t)(sum->largest - x), exponent));
     return (int32_t)spindl_quotient((uint64_t)decay << 30, sum->sum);
 }

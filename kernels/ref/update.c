@@ -14,7 +14,7 @@ typedef struct {
 } term;
 
 /* most_left: by how much factor * x may be shifted to the left and stay below 2^59. */
-SPINDL_COMPACT static term term_of(int32_t factor, int32_t shift, int32_t most_left) {
+SPINDL_SMALL static term term_of(int32_t factor, int32_t shift, int32_t most_left) {
     term t = {0, factor, shift, factor, shift};
     if (shift > 62 || -shift > most_left) {
         t.right = -1;
@@ -28,7 +28,7 @@ SPINDL_COMPACT static term term_of(int32_t factor, int32_t shift, int32_t most_l
 }
 
 /* Of a scalar, 15 bits: 2^15 * 2^31 * 2^12 is below 2^59. */
-SPINDL_COMPACT static term scaled(uint32_t scalar, int32_t shift) {
+SPINDL_SMALL static term scaled(uint32_t scalar, int32_t shift) {
     const spindl_pair s = *SPINDL_POINTER(const spindl_pair_in_memory, scalar);
     return term_of(spindl_mantissa(s), shift - spindl_exponent(s), 12);
 }
@@ -43,7 +43,7 @@ static inline int64_t apply(const term *t, int32_t x) {
     return v >> t->right;
 }
 
-SPINDL_COMPACT int spindl_direction(const spindl_direction_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_direction(const spindl_direction_arguments *a, spindl_context *context) {
     if (a->site >= context->site_count) return SPINDL_ERROR_ARGUMENT;
     spindl_site *const site = &context->sites[a->site];
     const int32_t *master = SPINDL_POINTER(const int32_t, a->master);
@@ -67,7 +67,7 @@ SPINDL_COMPACT int spindl_direction(const spindl_direction_arguments *a, spindl_
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_scale_direction(const spindl_scale_direction_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_scale_direction(const spindl_scale_direction_arguments *a, spindl_context *context) {
     const spindl_pair rate = *SPINDL_POINTER(const spindl_pair_in_memory, a->rate);
     const int32_t shift = context->sites[a->site].exponent - spindl_exponent(rate) - context->exponents[a->step_exponent];
     const spindl_wide *step = SPINDL_POINTER(const spindl_wide, a->step);
@@ -95,7 +95,7 @@ static int32_t saturated(watch *w, int64_t x) {
     return x < 0 ? -LARGEST32 : LARGEST32;
 }
 
-int spindl_update(const spindl_update_arguments *a, spindl_context *context) {
+SPINDL_LEAN int spindl_update(const spindl_update_arguments *a, spindl_context *context) {
     if (a->site >= context->site_count || !spindl_is_width(a->gradient_bytes)) return SPINDL_ERROR_ARGUMENT;
     spindl_site *const site = &context->sites[a->site];
     const int32_t exponent = site->exponent, e_master = context->exponents[a->master_exponent];
@@ -139,7 +139,7 @@ int spindl_update(const spindl_update_arguments *a, spindl_context *context) {
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_halve(const spindl_halve_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_halve(const spindl_halve_arguments *a, spindl_context *context) {
     const int32_t shift = context->exponents[a->master_exponent] - context->sites[a->site].exponent;
     const term rated = scaled(a->rate, shift);
     const int32_t *master = SPINDL_POINTER(const int32_t, a->master), *step = SPINDL_POINTER(const int32_t, a->step);
@@ -153,12 +153,12 @@ SPINDL_COMPACT int spindl_halve(const spindl_halve_arguments *a, spindl_context 
 }
 
 /* The root of a squared norm; s as in squared_norm. */
-SPINDL_COMPACT static spindl_pair norm(uint32_t sum, uint32_t largest, int32_t exponent) {
+SPINDL_SMALL static spindl_pair norm(uint32_t sum, uint32_t largest, int32_t exponent) {
     const int32_t shift = spindl_most(0, *SPINDL_POINTER(const int32_t, largest) - (SPINDL_NORM_BITS - 1));
     return spindl_square_root(*SPINDL_POINTER(const spindl_wide, sum), 2 * (exponent + shift));
 }
 
-SPINDL_COMPACT int spindl_lars_rate(const spindl_lars_rate_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_lars_rate(const spindl_lars_rate_arguments *a, spindl_context *context) {
     const spindl_pair rate = *SPINDL_POINTER(const spindl_pair_in_memory, a->rate);
     const spindl_pair decay = *SPINDL_POINTER(const spindl_pair_in_memory, a->decay);
     const spindl_pair weight = norm(a->weight_norm, a->weight_largest, context->exponents[a->weight_exponent]);

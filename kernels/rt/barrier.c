@@ -1,4 +1,4 @@
-/* options: -Os */
+/* options: -Os -mthumb */
 /* Barriers.
  *
  * On a chip: each core has one bit in the system controller's flag register. A barrier is over when all bits have changed:
@@ -12,12 +12,11 @@
  */
 #include "runtime.h"
 
-enum { SEND_TRIES = 1000000, AGAIN = 2 }; /* AGAIN: ticks after which an arrival is repeated */
+enum { AGAIN = 2, RELEASE_DUE = 4 }; /* AGAIN: ticks after which an arrival is repeated */
 
 static struct {
     uint32_t number;              /* of the next barrier between chips; counts from 1 */
     volatile uint32_t here[2];    /* chip 0: bits of those that have arrived */
-    volatile uint32_t asked;      /* chip 0: somebody waits for a barrier that is over */
     volatile uint32_t released;   /* the last barrier that is over, as packets say */
 } chips;
 
@@ -27,30 +26,23 @@ void packets_start(void) {
     while (COMMS_STATUS & COMMS_RECEIVED) (void)COMMS_KEY;
 }
 
-void send_packet(uint32_t key, uint32_t payload) {
-    for (uint32_t tries = 0; !(COMMS_CONTROL & COMMS_NOT_FULL); tries++) {
-        if (tries > SEND_TRIES) stop(SPINDL_STOP_SEND_TIME_OUT, key, 0);
-    }
-    COMMS_SEND_PAYLOAD = payload;
-    COMMS_SEND_KEY = key;
-    counters.packets_sent++;
-}
-
-void packet_interrupt(void) {
-    while (COMMS_STATUS & COMMS_RECEIVED) {
-        const uint32_t payload = COMMS_PAYLOAD, key = COMMS_KEY;
-        const uint32_t kind = key & SPINDL_KEY_MASK, chip = key & 63;
-        counters.packets_received++;
-        if (kind == SPINDL_KEY_RELEASE) chips.released = payload;
-        else if (kind == SPINDL_KEY_ARRIVE && payload == chips.number) chips.here[chip >> 5] |= 1u << (chip & 31);
-        else if (kind == SPINDL_KEY_ARRIVE) chips.asked = 1;
+void packet_arrived(uint32_t key, uint32_t payload) {
+    const uint32_t kind = key & SPINDL_KEY_MASK, chip = key & 63;
+    if (kind == SPINDL_KEY_RELEASE) {
+        chips.released = payload;
+    } else if (kind == SPINDL_KEY_ARRIVE) {
+        if (payload == chips.number) chips.here[chip >> 5] |= 1u << (chip & 31);
+        else answers_due |= RELEASE_DUE;
+    } else {
+        stream_arrived(key, payload);
     }
 }
 
 void answer_again(void) {
-    if (!chips.asked) return;
-    chips.asked = 0;
-    send_packet(SPINDL_KEY_RELEASE, chips.number - 1);
+    const uint32_t due = answers_due;
+    answers_due = 0; /* one that comes at this moment may be forgotten: who waits asks again */
+    if (due & RELEASE_DUE) send_packet(SPINDL_KEY_RELEASE, chips.number - 1);
+    if (due) acknowledge_again(due);
 }
 
 static uint32_t missing_chips(uint32_t half) {

@@ -1,4 +1,4 @@
-/* options: -Os */
+/* options: -Os -mthumb */
 /* Waiting without polling. */
 #include "runtime.h"
 

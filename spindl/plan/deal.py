@@ -38,14 +38,16 @@ def deal(tasks: Sequence[Task], cores: int) -> list[list[Task]]:
     return result
 
 
-def place_regions(tasks: Sequence[Task], start: int, end: int, fixed: Mapping[str, int], name: str) -> list[Placed]:
+def place_regions(
+    tasks: Sequence[Task], start: int, end: int, fixed: Mapping[str, int], names: Sequence[str]
+) -> list[Placed]:
     """DTCM addresses for the tasks of one core, in order: from the bottom and from the top in turn.
 
     Args:
         tasks: of all phases.
         start, end: addresses of the tile area.
         fixed: regions that the core keeps, and their addresses.
-        name: for errors.
+        names: of the graph's nodes, for errors.
 
     Raises:
         TooLarge: a task needs more than there is.
@@ -54,7 +56,9 @@ def place_regions(tasks: Sequence[Task], start: int, end: int, fixed: Mapping[st
     for task in tasks:
         size = task.footprint
         if size > end - start:
-            raise TooLarge("the tiles of a task do not fit a core", name, "use fewer channels", size, end - start)
+            largest = max(task.regions, key=lambda name: task.regions[name])
+            what = f"the tiles of {task.calls[-1].kernel} (largest: {largest}) do not fit a core"
+            raise TooLarge(what, names[task.calls[-1].node], "use fewer channels", size, end - start)
         at = start if bottom else end - size
         addresses = dict(fixed)
         for region, needed in task.regions.items():

@@ -22,6 +22,11 @@ from spindl.program.kernels.reductions import EXPONENT_RULES, EXPONENT_TARGET_ST
 BATCH_NORM_BITS = 16
 """Fraction bits of BatchNorm's scales (docs/numbers.md)."""
 Q30 = -30
+_SAME_EXPONENT = frozenset(
+    {"relu", "relu6", "relu_gradient", "relu6_gradient", "max_pool", "max_pool_gradient"}
+    | {"reshape", "permute", "slice", "sum_groups", "channel_sum", "exponent_of", "saturate32", "batch_sum", "descend"}
+)
+"""Ops whose result has the exponent of their first input."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +49,12 @@ class Buffer:
     """A piece of SDRAM.
 
     Attributes:
-        bytes: its size.
+        size: bytes.
         content: what the host writes there once; None: nothing, or in every step.
         kept: whether it holds something between steps.
     """
 
-    bytes: int
+    size: int
     content: bytes | None = None
     kept: bool = False
 
@@ -125,6 +130,15 @@ class Draft:
         stored = Stored(self.buffer(f"node/{index}", room * parts), parts, room)
         self.stored[index] = stored
         return stored
+
+    def wide_constant(self, index: int) -> int:
+        """A number (below 0) for an int32 constant as 64-bit integers, for a kernel that reads them so."""
+        key = -1 - index
+        if key not in self.stored:
+            values = self.node(index).attributes["values"]
+            content = b"".join(int(v).to_bytes(8, "little", signed=True) for v in values)
+            self.stored[key] = Stored(self.buffer(f"wide constant/{index}", len(content), content), 1, len(content))
+        return key
 
     def norm(self, index: int) -> str:
         """A new buffer for a squared norm and the bits of the largest element; returns its name."""
@@ -230,13 +244,7 @@ class Draft:
         if op == "squared_error_gradient":
             both = self._aligned([self.exponent(inputs[0]), self.constant(TARGET_EXPONENT)])
             return self._plus(both, -MULTIPLIER_BITS)
-        if (
-            op
-            in (
-                "relu relu6 relu_gradient relu6_gradient max_pool max_pool_gradient reshape permute slice sum_groups "
-                "channel_sum exponent_of saturate32 batch_sum descend"
-            ).split()
-        ):
+        if op in _SAME_EXPONENT:
             return self.exponent(inputs[0])
         if op.endswith("_loss"):
             return self.constant(TARGET_EXPONENT)

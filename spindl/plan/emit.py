@@ -16,7 +16,6 @@ from spindl.program.schedule import Schedule, Step, Tables, Transfer
 
 def emit(plan: Plan, image: int) -> ChipProgram:
     """The program of a plan for an image (the first 32 bits of its SHA-256)."""
-    kept = {plan.addresses[name] for name, b in plan.buffers.items() if b.kept and name != ends.STATES}
     tables = Tables(
         plan.machine.cores,
         plan.fixed[ends.EXPONENT_TABLE.region],
@@ -30,7 +29,6 @@ def emit(plan: Plan, image: int) -> ChipProgram:
         "all": tuple(Schedule(tuple(each), image, tables) for each in steps),
         "sites": tuple(Schedule(tuple(_without_updates(plan, each)), image, tables) for each in steps),
     }
-    assert len(kept) == sum(b.kept and name != ends.STATES for name, b in plan.buffers.items())
     contents = {
         plan.addresses[name]: buffer.content
         for name, buffer in plan.buffers.items()
@@ -105,7 +103,7 @@ def _transfer(plan: Plan, placed: Placed, move: Move) -> Transfer:
 def _without_updates(plan: Plan, steps: list[Step]) -> list[Step]:
     """The same steps without the stores that change states other than sites."""
     spans = [
-        (plan.addresses[name], plan.addresses[name] + buffer.bytes)
+        (plan.addresses[name], plan.addresses[name] + buffer.size)
         for name, buffer in plan.buffers.items()
         if buffer.kept and name != ends.STATES and name in plan.addresses
     ]

@@ -1,19 +1,19 @@
 """Jobs: nodes of a training graph that are computed together, tile by tile, so that what lies between is never stored.
 
-    rounding   producer [-> add_bias] -> requantise [-> relu | sum_groups], its extent and its count of clamped elements
+    rounding   producer [-> add_bias] -> requantise [-> relu | sum_groups], with extent and clamped elements
     loss       gradient (rounded), loss and hits of the same logits
     sums       channel_sum and channel_dot of one tensor
     channels   BatchNorm's numbers per channel, one after the other
     update     one parameter's direction, momentum, saturation, descent
     others     one node each
 
-Every node has a *home*: the node under whose name its value lies in memory. It differs from the node where nothing moves
-(a reshape that changes no order, relu inside a rounding).
+Every node has a *home*: the node under whose name its value lies in memory. It differs from the node where nothing
+moves (a reshape that changes no order, relu inside a rounding).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spindl.graph.graph import Graph, Node
@@ -21,18 +21,18 @@ from spindl.plan.errors import PlanError
 from spindl.plan.layout import permute_loops, reshape_loops, stays
 
 CHANNEL_OPS = frozenset(
-    "inverse_deviation running_inverse_deviation batch_norm_scale batch_norm_offset running_offset gamma_gradient "
-    "running_gamma_gradient batch_norm_slope batch_norm_gradient_offset running_mean running_variance "
-    "pair_to_wide".split()
+    {"inverse_deviation", "running_inverse_deviation", "batch_norm_scale", "batch_norm_offset", "running_offset"}
+    | {"gamma_gradient", "running_gamma_gradient", "batch_norm_slope", "batch_norm_gradient_offset"}
+    | {"running_mean", "running_variance", "pair_to_wide"}
 )
-UPDATE_OPS = frozenset("direction momentum saturate32 scale_direction descend".split())
+UPDATE_OPS = frozenset(["direction", "momentum", "saturate32", "scale_direction", "descend"])
 SUM_OPS = frozenset({"channel_sum", "channel_dot"})
 LOSS_OPS = frozenset(f"{kind}_loss" for kind in ("cross_entropy", "squared_error", "binary_cross_entropy")) | {
     "correct",
     "binary_correct",
 }
 SINGLE_OPS = frozenset(
-    "narrow relu relu6 relu_gradient relu6_gradient max_pool batch_sum squared_norm lars_rate".split()
+    ["narrow", "relu", "relu6", "relu_gradient", "relu6_gradient", "max_pool", "batch_sum", "squared_norm", "lars_rate"]
 )
 STATISTICS = frozenset({"extent", "saturation", "next_site"})
 ACTIVATIONS = {"relu": 1, "relu6": 2}
@@ -171,10 +171,10 @@ def _rounding(finder: _Finder, index: int) -> Rounding:
             raise PlanError("a bias without a convolution of its own", nodes[index].name)
     op, after = nodes[producer].op, _only_user(finder, index)
     activation, summed = 0, None
-    if after is not None and nodes[after].op in ACTIVATIONS and op not in _NO_ACTIVATION:
-        if nodes[after].op == "relu" or op not in _RELU_ONLY:
-            activation = ACTIVATIONS[nodes[after].op]
-            finder.home[after] = nodes[after].inputs[0]
+    possible = op not in _NO_ACTIVATION and (op not in _RELU_ONLY or after is None or nodes[after].op == "relu")
+    if after is not None and nodes[after].op in ACTIVATIONS and possible:
+        activation = ACTIVATIONS[nodes[after].op]
+        finder.home[after] = nodes[after].inputs[0]
     if after is not None and nodes[after].op == "sum_groups":
         summed = after
     if op == "convolution_weight_gradient" and summed is None:
@@ -235,9 +235,9 @@ def _add_sums(finder: _Finder, index: int) -> None:
     mates = [index]
     for other in range(index + 1, len(nodes)):
         node = nodes[other]
-        if node.op in SUM_OPS and other not in finder.taken and finder.at(node.inputs[0]) == x:
-            if node.op not in {nodes[i].op for i in mates}:
-                mates.append(other)
+        new = node.op in SUM_OPS - {nodes[i].op for i in mates}
+        if new and other not in finder.taken and finder.at(node.inputs[0]) == x:
+            mates.append(other)
     second = [finder.at(nodes[i].inputs[1]) for i in mates if nodes[i].op == "channel_dot"]
     finder.add("sums", mates, [x, *second], mates)
 
@@ -349,6 +349,3 @@ def levels(graph: Graph, jobs: tuple[Job, ...], homes: Mapping[int, int]) -> lis
     for needed in dependencies(graph, jobs, homes):
         result.append(max((result[number] + 1 for number in needed), default=0))
     return result
-
-
-Builder = Callable[..., object]

@@ -38,10 +38,10 @@ def place(buffers: Mapping[str, Buffer], life: Mapping[str, Life]) -> tuple[dict
     """(address of each buffer that is used, bytes in all): large ones first, each as low as it fits."""
     placed: list[tuple[int, int, Life]] = []
     addresses: dict[str, int] = {}
-    for name in sorted(life, key=lambda name: (-buffers[name].bytes, life[name], name)):
+    for name in sorted(life, key=lambda name: (-buffers[name].size, life[name], name)):
         first, last = life[name]
-        size, at = buffers[name].bytes, 0
-        for start, end, (other_first, other_last) in sorted(
+        size, at = buffers[name].size, 0
+        for start, end, (_other_first, _other_last) in sorted(
             item for item in placed if item[2][0] <= last and first <= item[2][1]
         ):
             if start - at >= size:

@@ -17,7 +17,7 @@ from struct import pack
 
 from spindl.graph.graph import Graph
 from spindl.plan import ends
-from spindl.plan.deal import deal, place_regions
+from spindl.plan.deal import Placed, deal, place_regions
 from spindl.plan.draft import Draft, Limits, Stored
 from spindl.plan.errors import TooLarge
 from spindl.plan.jobs import Job, find_jobs, levels
@@ -46,7 +46,7 @@ def plan_step(graph: Graph, machine: Machine) -> Plan:
     names = ["begin", *(f"level {k}" for k in range(len(tasks))), "collect", "finish"]
     fixed, start = _fixed(draft, machine)
     cores = [deal(phase, machine.cores) for phase in phases]
-    placed = _place_cores(cores, start, machine, fixed)
+    placed = _place_cores(cores, start, machine, fixed, [node.name for node in graph.nodes])
     host = {place.buffer for index, place in draft.stored.items() if index in _hosts(graph, homes)}
     life = lives(draft.buffers, phases, frozenset({*host, ends.MERGED, ends.EXPONENTS} & draft.buffers.keys()))
     addresses, size = place(draft.buffers, life)
@@ -130,17 +130,21 @@ def _fixed(draft: Draft, machine: Machine) -> tuple[dict[str, int], int]:
 
 
 def _place_cores(
-    cores: Sequence[Sequence[Sequence[Task]]], start: int, machine: Machine, fixed: Mapping[str, int]
-) -> list[list[list[object]]]:
+    cores: Sequence[Sequence[Sequence[Task]]],
+    start: int,
+    machine: Machine,
+    fixed: Mapping[str, int],
+    names: Sequence[str],
+) -> list[list[list[Placed]]]:
     result = []
     for core in range(machine.cores):
         flat = [task for phase in cores for task in phase[core]]
-        placed = iter(place_regions(flat, start, machine.tiles[1], fixed, "plan"))
+        placed = iter(place_regions(flat, start, machine.tiles[1], fixed, names))
         result.append([[next(placed) for _ in phase[core]] for phase in cores])
-    return result  # type: ignore[return-value]
+    return result
 
 
 def _sdram_remedy(draft: Draft, life: Mapping[str, tuple[int, int]]) -> str:
-    largest = sorted(life, key=lambda name: -draft.buffers[name].bytes)[:3]
-    named = ", ".join(f"{name} {draft.buffers[name].bytes:,}" for name in largest)
+    largest = sorted(life, key=lambda name: -draft.buffers[name].size)[:3]
+    named = ", ".join(f"{name} {draft.buffers[name].size:,}" for name in largest)
     return f"use a smaller batch or more chips (largest: {named})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -129,7 +130,7 @@ def shares(count: int, parts: int, granule: int = 1, least: int = 1) -> list[tup
     units = -(-count // granule)
     parts = max(1, min(parts, units, max(1, count // max(1, least))))
     edges = [units * k // parts * granule for k in range(parts)] + [count]
-    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    return [(a, b) for a, b in itertools.pairwise(edges) if b > a]
 
 
 def pieces(start: int, stop: int, size: int) -> list[tuple[int, int]]:

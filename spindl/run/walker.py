@@ -94,7 +94,7 @@ class _Core:
                     self.sdram.bytes[s : s + transfer.bytes] = self.memory[d : d + transfer.bytes]
 
     def _is_early(self, step: Step) -> bool:
-        return not (step.barrier_before or step.ordered or step.condition is not None or step.stream is not None)
+        return not (step.barrier_before or step.ordered or step.condition is not None)
 
     def walk_to_barrier(self, first: bool) -> None:
         """Steps until the next barrier, or the end. `first`: begin after a barrier_before that has been met."""

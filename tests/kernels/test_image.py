@@ -16,7 +16,6 @@ from spindl.program.image import (
     ROOT,
     VERSION_AT,
     build_image,
-    link_image,
     load_image,
     save_image,
     sizes,
@@ -36,7 +35,7 @@ def test_equal_sources_make_equal_images(tmp_path: Path) -> None:
 
 
 def test_it_fits() -> None:
-    parts = sizes(link_image(FOLDER, CACHE))
+    parts = sizes(FOLDER, CACHE)
     assert parts["code in all"] <= ITCM_GATE
     assert parts["data"] <= DATA_GATE - 2560 - 640, (
         "stacks: 2.5 KB for the program, 640 bytes for interrupts and faults"

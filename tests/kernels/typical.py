@@ -1,4 +1,4 @@
-"""One typical call of every element, channel and reduction kernel, by its size: for cycles, their formulas and tables."""
+"""One typical call of every element, channel and reduction kernel, by its size: for cycles, formulas and tables."""
 
 from __future__ import annotations
 
@@ -381,7 +381,7 @@ def lars_rate() -> Call:
     return Call("lars_rate", arguments | {"weight_exponent": 0, "gradient_exponent": 1}, buffers, (-30, -27))
 
 
-BATCH_NORM = [
+BATCH_NORM = (
     "inverse_deviation",
     "running_inverse_deviation",
     "batch_norm_scale",
@@ -394,7 +394,7 @@ BATCH_NORM = [
     "running_mean",
     "running_variance",
     "pair_to_wide",
-]
+)
 
 TABLE: tuple[tuple[str, Callable[[], Call]], ...] = (
     ("requantise int64, shift 12", lambda: requantise(1000)),
@@ -446,7 +446,7 @@ TABLE: tuple[tuple[str, Callable[[], Call]], ...] = (
     ("halve", lambda: halve(500)),
     ("largest_bits int32", lambda: largest_bits(500)),
     ("squared_norm int32", lambda: squared_norm(500)),
-    ("lars_rate (once)", lambda: lars_rate()),
+    ("lars_rate (once)", lars_rate),
 )
 """What is measured: a label and the call; elements are those of `Call.elements`."""
 

@@ -44,11 +44,14 @@ enum spindl_kernel_number {
     SPINDL_KERNEL_RUNNING_VARIANCE = 107,
     SPINDL_KERNEL_PAIR_TO_WIDE = 108,
     SPINDL_KERNEL_COPY = 160,
-    SPINDL_KERNEL_SUM_ROWS = 161,
-    SPINDL_KERNEL_BEGIN_SITES = 162,
-    SPINDL_KERNEL_MERGE_SITES = 163,
+    SPINDL_KERNEL_SEND = 161,
+    SPINDL_KERNEL_LISTEN = 162,
+    SPINDL_KERNEL_RECEIVE = 163,
     SPINDL_KERNEL_NEXT_SITES = 164,
     SPINDL_KERNEL_EXPONENTS = 165,
+    SPINDL_KERNEL_SUM_ROWS = 166,
+    SPINDL_KERNEL_BEGIN_SITES = 167,
+    SPINDL_KERNEL_MERGE_SITES = 168,
     SPINDL_KERNEL_DIRECTION = 170,
     SPINDL_KERNEL_SCALE_DIRECTION = 171,
     SPINDL_KERNEL_UPDATE = 172,
@@ -98,11 +101,14 @@ enum spindl_kernel_number {
 #define SPINDL_NUMBER_running_variance 107
 #define SPINDL_NUMBER_pair_to_wide 108
 #define SPINDL_NUMBER_copy 160
-#define SPINDL_NUMBER_sum_rows 161
-#define SPINDL_NUMBER_begin_sites 162
-#define SPINDL_NUMBER_merge_sites 163
+#define SPINDL_NUMBER_send 161
+#define SPINDL_NUMBER_listen 162
+#define SPINDL_NUMBER_receive 163
 #define SPINDL_NUMBER_next_sites 164
 #define SPINDL_NUMBER_exponents 165
+#define SPINDL_NUMBER_sum_rows 166
+#define SPINDL_NUMBER_begin_sites 167
+#define SPINDL_NUMBER_merge_sites 168
 #define SPINDL_NUMBER_direction 170
 #define SPINDL_NUMBER_scale_direction 171
 #define SPINDL_NUMBER_update 172
@@ -188,7 +194,7 @@ typedef struct {
     uint32_t bias_exponent; /* number of the value that is the bias */
     uint32_t site; /* number of the site that the result is rounded to; unused with SUMS */
     uint32_t bits; /* of the rounded result, 8 to 16; unused with SUMS */
-    uint32_t flags; /* RELU 1 (only convolution), SUMS 2, ADD 4 */
+    uint32_t flags; /* RELU 1 (only convolution), SUMS 2, ADD 4, NARROW 8 (only convolution_weight_gradient, images 1) */
 } spindl_convolution_arguments;
 typedef char spindl_convolution_arguments_size[sizeof(spindl_convolution_arguments) == 120 ? 1 : -1];
 int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_context *context);
@@ -226,14 +232,14 @@ typedef struct {
     uint32_t bias_exponent; /* number of the value that is the bias */
     uint32_t site; /* number of the site that the result is rounded to; unused with SUMS */
     uint32_t bits; /* of the rounded result, 8 to 16; unused with SUMS */
-    uint32_t flags; /* RELU 1 (only convolution), SUMS 2, ADD 4 */
+    uint32_t flags; /* RELU 1 (only convolution), SUMS 2, ADD 4, NARROW 8 (only convolution_weight_gradient, images 1) */
 } spindl_convolution_input_gradient_arguments;
 typedef char spindl_convolution_input_gradient_arguments_size[sizeof(spindl_convolution_input_gradient_arguments) == 120 ? 1 : -1];
 int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_arguments *arguments, spindl_context *context);
 uint32_t spindl_convolution_input_gradient_cycles(const spindl_convolution_input_gradient_arguments *arguments);
 uint32_t spindl_convolution_input_gradient_scratch(const spindl_convolution_input_gradient_arguments *arguments);
 
-/* w from x and y. Rounded: each image is a gradient group; its sums are rounded to the site and the images are added in int32 (all rows of an image must be in the tile). With SUMS: int64 sums over all images of the tile. As convolution otherwise. */
+/* w from x and y. Rounded: each image is a gradient group; its sums are rounded to the site and the images are added in int32 (all rows of an image must be in the tile); with NARROW one image as int16. With SUMS: int64 sums over all images of the tile. As convolution otherwise. */
 typedef struct {
     uint32_t x; /* address of x; int16, a multiple of 2 */
     uint32_t w; /* address of w; int16 a multiple of 2, int32 and int64 a multiple of 4 */
@@ -264,7 +270,7 @@ typedef struct {
     uint32_t bias_exponent; /* number of the value that is the bias */
     uint32_t site; /* number of the site that the result is rounded to; unused with SUMS */
     uint32_t bits; /* of the rounded result, 8 to 16; unused with SUMS */
-    uint32_t flags; /* RELU 1 (only convolution), SUMS 2, ADD 4 */
+    uint32_t flags; /* RELU 1 (only convolution), SUMS 2, ADD 4, NARROW 8 (only convolution_weight_gradient, images 1) */
 } spindl_convolution_weight_gradient_arguments;
 typedef char spindl_convolution_weight_gradient_arguments_size[sizeof(spindl_convolution_weight_gradient_arguments) == 120 ? 1 : -1];
 int spindl_convolution_weight_gradient(const spindl_convolution_weight_gradient_arguments *arguments, spindl_context *context);
@@ -933,6 +939,60 @@ int spindl_copy(const spindl_copy_arguments *arguments, spindl_context *context)
 uint32_t spindl_copy_cycles(const spindl_copy_arguments *arguments);
 uint32_t spindl_copy_scratch(const spindl_copy_arguments *arguments);
 
+/* Sends a block and waits until every receiver has it; sends again what they ask for. */
+typedef struct {
+    uint32_t stream; /* its number, even; the answers use stream + 1 */
+    uint32_t block; /* number of the block */
+    uint32_t x; /* the words, a multiple of 4 */
+    uint32_t words; /* their number, 1 to 1023 */
+    uint32_t receivers; /* bits of the receivers that have to acknowledge */
+    uint32_t gap; /* cycles from packet to packet, at least */
+} spindl_send_arguments;
+typedef char spindl_send_arguments_size[sizeof(spindl_send_arguments) == 24 ? 1 : -1];
+int spindl_send(const spindl_send_arguments *arguments, spindl_context *context);
+
+/* From now on the block's packets are taken: the word of place p goes to y + 4 p, the head to y. */
+typedef struct {
+    uint32_t slot; /* 0 or 1: two blocks can be under way */
+    uint32_t stream; /* its number, even; the answers use stream + 1 */
+    uint32_t block; /* number of the block */
+    uint32_t y; /* room for the block's head and its words, a multiple of 4 */
+    uint32_t words; /* number of words, 1 to 1023 */
+} spindl_listen_arguments;
+typedef char spindl_listen_arguments_size[sizeof(spindl_listen_arguments) == 20 ? 1 : -1];
+int spindl_listen(const spindl_listen_arguments *arguments, spindl_context *context);
+
+/* Waits until the block is complete, asking for what is missing; checks and acknowledges it. */
+typedef struct {
+    uint32_t slot; /* as given to listen */
+    uint32_t receiver; /* number of this receiver, 0 to 31 */
+} spindl_receive_arguments;
+typedef char spindl_receive_arguments_size[sizeof(spindl_receive_arguments) == 8 ? 1 : -1];
+int spindl_receive(const spindl_receive_arguments *arguments, spindl_context *context);
+
+/* After a step: states become those of the next step (docs/numbers.md, delayed scaling). */
+typedef struct {
+    uint32_t states; /* address: [count] spindl_site_state */
+    uint32_t sites; /* address: [count] spindl_site, merged over all cores */
+    uint32_t count; /* sites */
+} spindl_next_sites_arguments;
+typedef char spindl_next_sites_arguments_size[sizeof(spindl_next_sites_arguments) == 12 ? 1 : -1];
+int spindl_next_sites(const spindl_next_sites_arguments *arguments, spindl_context *context);
+uint32_t spindl_next_sites_cycles(const spindl_next_sites_arguments *arguments);
+uint32_t spindl_next_sites_scratch(const spindl_next_sites_arguments *arguments);
+
+/* Fills the exponent table at the start of a step, or the exponents of the State at its end. SPINDL_ERROR_ARGUMENT for an unknown rule, value, site or word. */
+typedef struct {
+    uint32_t rules; /* address: [count] spindl_exponent_rule, applied in order */
+    uint32_t state; /* address: int32 words */
+    uint32_t count; /* rules */
+    uint32_t state_count; /* words of state */
+} spindl_exponents_arguments;
+typedef char spindl_exponents_arguments_size[sizeof(spindl_exponents_arguments) == 16 ? 1 : -1];
+int spindl_exponents(const spindl_exponents_arguments *arguments, spindl_context *context);
+uint32_t spindl_exponents_cycles(const spindl_exponents_arguments *arguments);
+uint32_t spindl_exponents_scratch(const spindl_exponents_arguments *arguments);
+
 /* y (+)= sum of the rows of x, exactly: gradient groups, partial sums of cores, losses of images (count 1). */
 typedef struct {
     uint32_t x; /* address: [rows][count] of x_bytes bytes each */
@@ -971,29 +1031,6 @@ typedef char spindl_merge_sites_arguments_size[sizeof(spindl_merge_sites_argumen
 int spindl_merge_sites(const spindl_merge_sites_arguments *arguments, spindl_context *context);
 uint32_t spindl_merge_sites_cycles(const spindl_merge_sites_arguments *arguments);
 uint32_t spindl_merge_sites_scratch(const spindl_merge_sites_arguments *arguments);
-
-/* After a step: states become those of the next step (docs/numbers.md, delayed scaling). */
-typedef struct {
-    uint32_t states; /* address: [count] spindl_site_state */
-    uint32_t sites; /* address: [count] spindl_site, merged over all cores */
-    uint32_t count; /* sites */
-} spindl_next_sites_arguments;
-typedef char spindl_next_sites_arguments_size[sizeof(spindl_next_sites_arguments) == 12 ? 1 : -1];
-int spindl_next_sites(const spindl_next_sites_arguments *arguments, spindl_context *context);
-uint32_t spindl_next_sites_cycles(const spindl_next_sites_arguments *arguments);
-uint32_t spindl_next_sites_scratch(const spindl_next_sites_arguments *arguments);
-
-/* Fills the exponent table at the start of a step, or the exponents of the State at its end. SPINDL_ERROR_ARGUMENT for an unknown rule, value, site or word. */
-typedef struct {
-    uint32_t rules; /* address: [count] spindl_exponent_rule, applied in order */
-    uint32_t state; /* address: int32 words */
-    uint32_t count; /* rules */
-    uint32_t state_count; /* words of state */
-} spindl_exponents_arguments;
-typedef char spindl_exponents_arguments_size[sizeof(spindl_exponents_arguments) == 16 ? 1 : -1];
-int spindl_exponents(const spindl_exponents_arguments *arguments, spindl_context *context);
-uint32_t spindl_exponents_cycles(const spindl_exponents_arguments *arguments);
-uint32_t spindl_exponents_scratch(const spindl_exponents_arguments *arguments);
 
 /* D = T(decay * W) + T(gradient), terms at e_site; further gradients by further calls with master 0, first 0. At most five gradients. y may be an int64 gradient. */
 typedef struct {
@@ -1118,7 +1155,7 @@ int spindl_lars_rate(const spindl_lars_rate_arguments *arguments, spindl_context
 uint32_t spindl_lars_rate_cycles(const spindl_lars_rate_arguments *arguments);
 uint32_t spindl_lars_rate_scratch(const spindl_lars_rate_arguments *arguments);
 
-/* X(name) for every kernel. */
+/* X(name) for every kernel that is also built for the host. */
 #define SPINDL_EVERY_KERNEL(X) \
     X(convolution) \
     X(convolution_input_gradient) \
@@ -1159,11 +1196,11 @@ uint32_t spindl_lars_rate_scratch(const spindl_lars_rate_arguments *arguments);
     X(running_variance) \
     X(pair_to_wide) \
     X(copy) \
+    X(next_sites) \
+    X(exponents) \
     X(sum_rows) \
     X(begin_sites) \
     X(merge_sites) \
-    X(next_sites) \
-    X(exponents) \
     X(direction) \
     X(scale_direction) \
     X(update) \
@@ -1171,5 +1208,11 @@ uint32_t spindl_lars_rate_scratch(const spindl_lars_rate_arguments *arguments);
     X(largest_bits) \
     X(squared_norm) \
     X(lars_rate) \
+
+/* X(name) for those that need a core's runtime. */
+#define SPINDL_EVERY_RUNTIME_KERNEL(X) \
+    X(send) \
+    X(listen) \
+    X(receive) \
 
 #endif

@@ -8,8 +8,8 @@ from typing import Any
 from spindl.graph.graph import Node
 from spindl.plan.draft import Draft, Stored
 from spindl.plan.jobs import Job, operands
-from spindl.plan.task import At, Call, Move, Regions, Task, shares, store
 from spindl.plan.layout import element_bytes
+from spindl.plan.task import At, Call, Move, Regions, Task, shares, store
 
 LEAST = 2
 """Channels that are worth a core of their own."""
@@ -98,8 +98,11 @@ def channel_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
             words["channels"] = stop - start
             for name, source in zip(_NAMES[node.op], operands(node), strict=True):
                 home = draft.homes[source]
+                if name == "scale" and draft.node(home).format.kind == "int32":
+                    home = draft.wide_constant(home)
                 if home not in places:
-                    stored, size = draft.place(home), channel_bytes(draft.node(home))
+                    stored = draft.stored[home]
+                    size = stored.bytes // channels if home < 0 else channel_bytes(draft.node(home))
                     if stored.parts > 1:
                         call, places[home] = load_part_sums(
                             draft, regions, f"v{home}", stored, index, start, stop - start, 8, 8

@@ -131,7 +131,7 @@ def _halves(total: int) -> list[int]:
 def _with_scratch(kernel: str, calls: list[Call], regions: Regions) -> tuple[Call, ...]:
     """The same calls with a scratch region that is large enough for each of them."""
     needed = max(scratch_bytes(kernel, call.arguments) for call in calls if call.kernel == kernel)
-    words = {"scratch": regions.at("scratch", max(8, needed)), "scratch_bytes": max(8, needed)}
+    words: dict[str, int | At] = {"scratch": regions.at("scratch", max(8, needed)), "scratch_bytes": max(8, needed)}
     return tuple(
         replace(call, arguments={**call.arguments, **words}) if call.kernel == kernel else call for call in calls
     )
@@ -222,13 +222,14 @@ def convolution_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
         common["bias_exponent"] = draft.exponent(bias)
 
     def scratch_of(tile: int) -> int:
-        groups = {"groups": tile, "outputs": g.outputs} if g.groups > 1 else {"outputs": tile}
-        return scratch_bytes("convolution", {**common, "x_pitch": g.x_channels, "y_pitch": tile * per, **groups})
+        words = {**common, "x_pitch": g.x_channels, "y_pitch": tile * per, "outputs": tile}
+        words |= {"groups": tile, "outputs": g.outputs} if g.groups > 1 else {}
+        return scratch_bytes("convolution", words)
 
     if flat:  # pixels take the place of rows
         x_pixel, y_pixel = 2 * g.x_channels, 2
 
-        def slab_bytes(rows: int, tile: int) -> int:  # noqa: F811
+        def slab_bytes(rows: int, tile: int) -> int:
             return aligned(rows * x_pixel + 8) + aligned(rows * y_pixel * tile * per) + 16
 
         rows_g = Geometry(1, g.y_columns, 1, g.y_columns, 1, g.groups, g.inputs, g.outputs, g.kernel, g.rows, g.columns)

@@ -228,7 +228,7 @@ def concat_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     assert job.rounding is not None
     node, target = draft.node(job.rounding.producer), job.rounding.requantise
     shape: tuple[int, ...] = node.shape
-    axis: Any = int(node.attributes["axis"]) % len(shape)  # type: ignore[call-overload]
+    axis: Any = int(node.attributes["axis"]) % len(shape)
     if axis == 0:
         raise PlanError("a concat along the batch", node.name, "choose another axis")
     order = (0, *range(2, len(shape)), 1) if len(shape) >= 3 else tuple(range(len(shape)))

@@ -161,8 +161,8 @@ class _Piece:
                 words |= {"site": self.draft.site(site), "step_exponent": self.draft.exponent(step)}
                 self.places[index] = at
                 self.emit("scale_direction", index, words, self.save(index, at, 8))
-        for step in steps:
-            self._update(step)
+        for descent in steps:
+            self._update(descent)
         return self.result
 
     def _is_fused(self, step: _Descent) -> bool:
@@ -231,7 +231,7 @@ def halving_tasks(draft: Draft, number: int, halving: Halving) -> list[Task]:
     tasks = []
     for start, stop in shares(total, draft.limits.cores, 8, LEAST):
         regions, calls = Regions(), []
-        for turn, (first, last) in enumerate(pieces(start, stop, 2 * PIECE)):
+        for turn, (first, last) in enumerate(pieces(start, stop, min(2 * PIECE, draft.limits.tile // 32 // 8 * 8))):
             side, size = turn % 2, 4 * (last - first)
             load_w, at_w = regions.load(f"w{side}", master, 4 * first, size)
             load_u, at_u = regions.load(f"u{side}", halving.change, 4 * first, size)
@@ -258,7 +258,7 @@ def norm_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     stored = draft.norm(index)
     regions, calls = Regions(), list[Call]()
     largest, norm = regions.at("largest", 8), regions.at("norm", 8)
-    cuts = pieces(0, total, 1024)
+    cuts = pieces(0, total, min(1024, draft.limits.tile // 32 // 8 * 8))
     for kernel in ("largest_bits", "squared_norm"):
         for turn, (first, last) in enumerate(cuts):
             load, at = regions.load(

@@ -21,9 +21,10 @@ channels; so may w, along its outputs or its inputs.
 from spindl.program.kernels.kernel import Kernel
 from spindl.program.records import Field
 
-FLAGS = {"RELU": 1, "SUMS": 2, "ADD": 4}
+FLAGS = {"RELU": 1, "SUMS": 2, "ADD": 4, "NARROW": 8}
 """RELU: negative rounded results become 0. SUMS: the result is the exact sums, int64, not rounded. ADD: the result is
-added to what lies in its place (int32 and int64 results only); without it that is overwritten."""
+added to what lies in its place (int32 and int64 results only); without it that is overwritten. NARROW: the
+rounded weight gradient of one image as int16."""
 
 _OPERANDS = (
     Field("x", "I", "address of x; int16, a multiple of 2"),
@@ -57,7 +58,9 @@ _OPERANDS = (
     Field("bias_exponent", "I", "number of the value that is the bias"),
     Field("site", "I", "number of the site that the result is rounded to; unused with SUMS"),
     Field("bits", "I", "of the rounded result, 8 to 16; unused with SUMS"),
-    Field("flags", "I", "RELU 1 (only convolution), SUMS 2, ADD 4"),
+    Field(
+        "flags", "I", "RELU 1 (only convolution), SUMS 2, ADD 4, NARROW 8 (only convolution_weight_gradient, images 1)"
+    ),
 )
 
 CONTRACTION_KERNELS: tuple[Kernel, ...] = (
@@ -79,7 +82,8 @@ CONTRACTION_KERNELS: tuple[Kernel, ...] = (
         3,
         _OPERANDS,
         "w from x and y. Rounded: each image is a gradient group; its sums are rounded to the site and the images are "
-        "added in int32 (all rows of an image must be in the tile). With SUMS: int64 sums over all images of the tile. "
+        "added in int32 (all rows of an image must be in the tile); with NARROW one image as int16. With SUMS: int64 "
+        "sums over all images of the tile. "
         "As convolution otherwise.",
     ),
     Kernel(

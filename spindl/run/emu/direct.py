@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from spindl.emulator import Machine, emulate
-from spindl.machine.topology import XY
+from spindl.machine.topology import XY, Topology
 from spindl.program.core import CORE, KEY_MASK, KEYS, STEP_COUNTERS
 from spindl.program.image import DATA_START, Image
 from spindl.program.load import (
@@ -27,10 +27,13 @@ from spindl.program.load import (
     user_register,
 )
 from spindl.program.schedule import Schedule
+from spindl.program.stream import STREAM_MASK, key
 from spindl.run.interface import RunError
 
 SDRAM, CONTROL, SDRAM_END = 0x60000000, 0x66000000, 0x68000000
 """Data may lie from SDRAM to CONTROL; records, tables and counters lie from CONTROL on."""
+Route = tuple[int, int, int]
+"""A router entry: key, mask, route (bits 0-5 links, 6-23 physical cores)."""
 _FIRST_CORE = 1  # physical; core 0 is left alone, as under SC&MP
 _ROUTER_SLICE, _LONGEST_SLICE = 20e-6, 2e-3  # simulated seconds between looks
 _AFTER_ERROR = 3e-3
@@ -82,6 +85,7 @@ def walk_chips(
     memory: Mapping[XY, Mapping[int, bytes]],
     setting: Setting,
     *,
+    routes: Mapping[XY, Sequence[Route]] | None = None,
     limit: float = 20.0,
     machine: Machine | None = None,
     topology: str = "spin3",
@@ -94,6 +98,7 @@ def walk_chips(
             leads the machine-wide barriers.
         memory: per chip: SDRAM address -> bytes, put there before the start.
         setting: regions, time-outs, counters.
+        routes: per chip: (key, mask, route) of its router entries, besides those of the barriers.
         limit: simulated seconds after which the result says "not finished".
         machine: one to use, not connected and without SC&MP; otherwise a new one is made from `topology`.
         topology: "spin3", "WxH-mesh", ...
@@ -102,11 +107,12 @@ def walk_chips(
         RunError: the tables do not fit, or the chips are not connected.
     """
     machine = machine if machine is not None else emulate(topology, connected=False)
-    links = _tree(machine, list(schedules))
+    links = _tree(machine.topology, list(schedules))
     loads: dict[XY, ChipLoad] = {}
     for number, (xy, tables) in enumerate(schedules.items()):
         cores = [CoreName(_FIRST_CORE + index, _FIRST_CORE + index) for index in range(len(tables))]
-        load = chip_load(image, tables, cores, CONTROL, setting, chip=number, routes=_routes(*links[xy]))
+        entries = [*_barrier_routes(*links[xy]), *(routes or {}).get(xy, ())]
+        load = chip_load(image, tables, cores, CONTROL, setting, chip=number, routes=entries)
         if load.end > SDRAM_END:
             raise RunError(f"schedules and counters take {load.end - CONTROL} bytes", f"chip {xy}")
         chip = machine.chip(*xy)
@@ -153,9 +159,34 @@ def _left(machine: Machine, xy: XY, load: ChipLoad, index: int) -> CoreResult:
     return core_result(record, text, chip.read(counters_at, steps * STEP_COUNTERS.layout.size) if steps else b"")
 
 
-def _tree(machine: Machine, chips: list[XY]) -> dict[XY, tuple[int | None, int]]:
+def stream_routes(
+    topology: Topology, stream: int, sender: tuple[XY, int], receivers: Mapping[XY, Sequence[int]]
+) -> dict[XY, list[Route]]:
+    """Router entries of one stream: a tree of shortest ways from the sender to the receivers, and the way back.
+
+    Args:
+        topology: of the machine.
+        stream: its even number.
+        sender: chip and index of the core.
+        receivers: per chip the indices of the cores. All chips must take part in the walk.
+
+    Raises:
+        RunError: a receiver cannot be reached.
+    """
+    root, first = sender
+    chips = [root, *(xy for xy in receivers if xy != root)]
+    routes: dict[XY, list[Route]] = {}
+    for xy, (parent, children) in _tree(topology, chips).items():
+        cores = sum(1 << (6 + _FIRST_CORE + index) for index in receivers.get(xy, ()))
+        back = 1 << (6 + _FIRST_CORE + first) if parent is None else 1 << parent
+        data, answers = key(stream, 0, 0), key(stream + 1, 0, 0)
+        routes[xy] = [(data, STREAM_MASK, children | cores), (answers, STREAM_MASK, back)]
+    return routes
+
+
+def _tree(topology: Topology, chips: list[XY]) -> dict[XY, tuple[int | None, int]]:
     """Chip -> (link towards the first chip, bits of the links away from it), over the chips that take part."""
-    places = {(place.x, place.y): place for place in machine.topology.places}
+    places = {(place.x, place.y): place for place in topology.places}
     parent: dict[XY, int | None] = {chips[0]: None}
     children = dict.fromkeys(chips, 0)
     queue = [chips[0]]
@@ -171,7 +202,7 @@ def _tree(machine: Machine, chips: list[XY]) -> dict[XY, tuple[int | None, int]]
     return {xy: (parent[xy], children[xy]) for xy in chips}
 
 
-def _routes(parent: int | None, children: int) -> list[tuple[int, int, int]]:
+def _barrier_routes(parent: int | None, children: int) -> list[Route]:
     """Router entries of the barriers between chips, for one chip."""
     leader = 1 << (6 + _FIRST_CORE)
     arrive = leader if parent is None else 1 << parent

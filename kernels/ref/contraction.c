@@ -1,4 +1,4 @@
-/* options: -Os --target=thumb-freestanding-eabi */
+/* options: -Os -mthumb */
 /* Contractions by their definition. */
 #include "contraction.h"
 

@@ -76,8 +76,8 @@ def columns(x: Tensor, part: Part, kernel: tuple[int, ...], outputs: tuple[int, 
         part: images and rows of the output.
         kernel, outputs: (KH, KW), (OH, OW).
         a: stride, dilation, and padding, of which a negative one means cells that are cut off.
-        stacked: only with a vertical stride of 1. The axis KH is 1, and there are dilation * (KH - 1) more rows: position
-            i of the kernel sees the rows from dilation * i on. A copy then holds less.
+        stacked: only with a vertical stride of 1. The axis KH is 1, and there are dilation * (KH - 1) more rows:
+            position i of the kernel sees the rows from dilation * i on. A copy then holds less.
     """
     images, band = part
     (above, _), (left, _) = a["padding"]

@@ -152,7 +152,7 @@ const kernel_entry *find_kernel(uint32_t number); /* null if there is none */
 extern uint32_t stack_guard;
 extern const struct {
     uint32_t offset, bytes; /* in the block of overlays; a place of its own in start.S */
-} overlay_places[8];
+} overlay_places[12];
 extern uint8_t overlay_start[];
 extern const uint32_t image_version; /* in the vectors: 0 for an image that is being built */
 

@@ -21,17 +21,16 @@ VERSION_AT = 0x14
 SHIPPED = Path(__file__).parent / "spindl.image"
 """Where an installed package has it."""
 ROOT = Path(__file__).parents[2]
-OVERLAYS_AT, LARGEST_OVERLAYS = 0x20, 8
+OVERLAYS_AT, LARGEST_OVERLAYS = 0x20, 12
 """Where the image lists its overlays: offset and bytes of each."""
-OVERLAYS = (
-    ("activations", "losses", "tables"),
-    ("elements", "move", "dropout"),
-    ("pooling", "channels", "exponents", "sums"),
-    ("batch_norm", "update"),
+OVERLAID = (
+    *("elements", "move", "dropout", "activations", "losses", "tables"),
+    *("pooling", "channels", "sums", "batch_norm", "update", "exponents"),
 )
-"""Source files of kernels that share one place in ITCM, where all kernels do not fit beside each other. They lie in
-SDRAM, and the runtime brings those that the next kernel needs. Files of a group may call each other and what is always
-there."""
+"""Source files of kernels that may share one place in ITCM, where all kernels do not fit beside each other; in an order
+that keeps together what is used together. They lie in SDRAM; the runtime brings those that the next kernel needs."""
+Groups = tuple[tuple[str, ...], ...]
+"""Source files by overlay."""
 
 
 @dataclass(frozen=True)
@@ -128,18 +127,56 @@ def build_image(kernels: Path, cache: Path, names: Collection[str] | None = None
 
 def link_image(kernels: Path, cache: Path, names: Collection[str] | None = None) -> Elf:
     """The linked image as ELF; see `build_image`. With overlays only if it does not fit without them."""
+    return _linked_in_groups(kernels, cache, names)[0]
+
+
+def _linked_in_groups(kernels: Path, cache: Path, names: Collection[str] | None) -> tuple[Elf, Groups]:
     try:
-        return _linked(kernels, cache, names, ())
+        return _linked(kernels, cache, names, ()), ()
     except ImageError as error:
         if "ITCM" not in error.what:
             raise
-        return _linked(kernels, cache, names, OVERLAYS)
+    # Each group of files that call each other alone says how much room there is; then neighbours are joined.
+    apart = overlay_groups([path for group in _objects(kernels, cache, names, ()).values() for path in group])
+    elf = _linked(kernels, cache, names, apart)
+    room = ITCM_BYTES - elf.symbols["overlay_start"][0]
+    joined: list[tuple[str, ...]] = []
+    used = room
+    for number, group in enumerate(apart, 1):
+        size = len(elf.sections.get(f".overlay{number}", (0, b""))[1])
+        if used + size > room:
+            joined.append(group)
+            used = size
+        else:
+            joined[-1] = (*joined[-1], *group)
+            used += size
+    return _linked(kernels, cache, names, tuple(joined)), tuple(joined)
 
 
-def _linked(kernels: Path, cache: Path, names: Collection[str] | None, overlays: tuple[tuple[str, ...], ...]) -> Elf:
-    objects = _objects(kernels, cache, names, overlays)
-    flat = [path for group in objects.values() for path in group]
-    _check_overlays(flat, overlays)
+def overlay_groups(objects: list[Path]) -> Groups:
+    """The files of OVERLAID in groups that do not call each other, in that order.
+
+    Raises:
+        ImageError: something that is always there calls one of them.
+    """
+    read = {_stem(path): read_elf(path) for path in objects if _stem(path) in OVERLAID}
+    home = {name: stem for stem, elf in read.items() for name in elf.symbols}
+    groups = {stem: {stem} for stem in OVERLAID if stem in read}
+    for stem, elf in read.items():
+        for other in {home[name] for name in elf.undefined if name in home}:
+            both = groups[stem] | groups[other]
+            groups |= dict.fromkeys(both, both)
+    for path in objects:
+        calls = read_elf(path).undefined & home.keys()
+        if _stem(path) not in {*OVERLAID, "kernel_table"} and calls:
+            name = min(calls)
+            raise ImageError(f"{_stem(path)} calls {name} of {home[name]}", "image", "take that file out of OVERLAID")
+    ordered = [tuple(each for each in OVERLAID if each in group) for group in groups.values()]
+    return tuple(dict.fromkeys(ordered))
+
+
+def _linked(kernels: Path, cache: Path, names: Collection[str] | None, overlays: Groups) -> Elf:
+    flat = [path for group in _objects(kernels, cache, names, overlays).values() for path in group]
     resident = "".join(f"*/{stem}-*.o " for group in overlays for stem in group)
     script = (kernels / "rt" / "image.ld").read_text()
     script = script.replace("@RESIDENT@", f"EXCLUDE_FILE({resident})" if resident else "")
@@ -155,23 +192,7 @@ def _stem(path: Path) -> str:
     return path.name.rsplit("-", 1)[0]
 
 
-def _check_overlays(objects: list[Path], overlays: tuple[tuple[str, ...], ...]) -> None:
-    """Code may call what is always there and its own overlay; the table of kernels may name everything."""
-    group_of = {stem: number for number, group in enumerate(overlays, 1) for stem in group}
-    read = {path: read_elf(path) for path in objects}
-    home = {
-        name: group_of[_stem(path)] for path, elf in read.items() if _stem(path) in group_of for name in elf.symbols
-    }
-    for path, elf in read.items():
-        own = group_of.get(_stem(path), 0)
-        for name in sorted(elf.undefined):
-            if home.get(name, own) != own and _stem(path) != "kernel_table":
-                raise ImageError(f"{_stem(path)} calls {name} of overlay {home[name]}", "image", "change OVERLAYS")
-
-
-def _objects(
-    kernels: Path, cache: Path, names: Collection[str] | None, overlays: tuple[tuple[str, ...], ...]
-) -> dict[str, list[Path]]:
+def _objects(kernels: Path, cache: Path, names: Collection[str] | None, overlays: Groups) -> dict[str, list[Path]]:
     """Folder -> objects of its sources; references that have a tuned version get the suffix _ref."""
     forget_headers()
     includes = (kernels / "include", kernels / "include" / "generated", kernels / "ref")
@@ -225,8 +246,7 @@ def _image(elf: Elf) -> Image:
 
 def sizes(kernels: Path, cache: Path, names: Collection[str] | None = None) -> dict[str, int]:
     """Bytes of code by source file, "helpers" for the compiler's own, overlays (the largest counts), data in DTCM."""
-    elf = link_image(kernels, cache, names)
-    overlays = OVERLAYS if ".overlay1" in elf.sections else ()
+    elf, overlays = _linked_in_groups(kernels, cache, names)
     home = {
         name: f"{folder}/{_stem(path)}"
         for folder, paths in _objects(kernels, cache, names, overlays).items()

@@ -108,6 +108,21 @@ class Interrupted(KeyboardInterrupt):
 
 
 @dataclass(frozen=True)
+class Event:
+    """A moment of training, for clocks and logs.
+
+    In each epoch: epoch_start, epoch_stop after its last step, and, if it is tested, test_start and test_stop. A run
+    that is resumed in the middle of an epoch starts that epoch again.
+    """
+
+    kind: Literal["epoch_start", "epoch_stop", "test_start", "test_stop"]
+    epoch: int
+    """Counted from 1."""
+    accuracy: float | None = None
+    """Of the test, at test_stop."""
+
+
+@dataclass(frozen=True)
 class _Kept:
     """What a step has changed outside the executor: goes into the State with the values."""
 
@@ -141,6 +156,9 @@ class Trainer:
         progress: show rate, loss, accuracy and time left.
         tensorboard: write for TensorBoard too; None: if it is installed and run_dir is given.
         settings: JSON values to store in the run folder, such as the command line.
+        test_epochs: which epochs, counted from 1, end with a test; None: all.
+        stop: ends training early when it is true of an epoch's record.
+        on_event: is told when epochs and tests start and stop.
 
     Raises:
         SpindlError: whatever does not fit is found here, before anything is written or computed.
@@ -171,6 +189,9 @@ class Trainer:
         progress: bool = True,
         tensorboard: bool | None = None,
         settings: Mapping[str, Any] | None = None,
+        test_epochs: Callable[[int], bool] | None = None,
+        stop: Callable[[EpochRecord], bool] | None = None,
+        on_event: Callable[[Event], None] | None = None,
     ) -> None:
         _check_settings(batch_size, epochs, seed, schedule_interval, keep, resume, run_dir)
         self.module, self.optimizer, self.scheduler = module, optimizer, scheduler
@@ -183,6 +204,7 @@ class Trainer:
         self._checkpoint_seconds, self._checkpoint_steps = checkpoint_seconds, checkpoint_steps
         self._show = progress
         self._settings = dict(settings or {})
+        self._test_epochs, self._stop, self._on_event = test_epochs, stop, on_event
         if tensorboard is None:
             tensorboard = self.run_dir is not None and find_spec("tensorboard") is not None
         self._tensorboard = tensorboard
@@ -218,7 +240,7 @@ class Trainer:
     # --- what users call ---------------------------------------------------------------------------------------------
 
     def fit(self) -> Record:
-        """Train until `epochs` are done, then write the weights back into the module.
+        """Train until `epochs` are done or `stop` says so, then write the weights back into the module.
 
         Ctrl-C or SIGTERM: the step is finished, a checkpoint written, the weights written back, and Interrupted raised.
 
@@ -443,9 +465,11 @@ class _Run:
         """All epochs that are left. Raises Interrupted."""
         t, per_epoch = self._trainer, self._per_epoch * self._trainer.batch_size
         self._display.begin(t.epochs * per_epoch, self._kept.progress.images)
-        while self._kept.progress.epoch < t.epochs:
+        while self._kept.progress.epoch < t.epochs and not (past and t._stop and t._stop(past[-1])):
+            self._tell("epoch_start")
             self._steps()
             self._check_signal()
+            self._tell("epoch_stop")
             record = self._end_epoch()
             past.append(record)
             self._display.epoch(record, t.epochs)
@@ -474,6 +498,12 @@ class _Run:
         folder = self._checkpoints.save(self.snapshot(), best=best)
         self._saved_at = time.monotonic()
         return folder
+
+    def _tell(
+        self, kind: Literal["epoch_start", "epoch_stop", "test_start", "test_stop"], accuracy: float | None = None
+    ) -> None:
+        if self._trainer._on_event is not None:
+            self._trainer._on_event(Event(kind, self._kept.progress.epoch + 1, accuracy))
 
     def _check_signal(self) -> None:
         if self._stopping():
@@ -538,10 +568,13 @@ class _Run:
         """Test, schedule, record, checkpoint. A signal in the test leaves all that to the next start."""
         t, p, tally = self._trainer, self._kept.progress, self._kept.tally
         tested = None
-        if t._test is not None:
+        if t._test is not None and (t._test_epochs is None or t._test_epochs(p.epoch + 1)):
+            self._tell("test_start")
             tested = evaluate(self._session, t._test, t.batch_size, lambda: bool(self._stopping()))
             if tested is None:
                 self._check_signal()
+            else:
+                self._tell("test_stop", tested.accuracy)
         record = EpochRecord(
             epoch=p.epoch + 1,
             step=p.step,

@@ -1,4 +1,4 @@
-/* options: -Oz --target=thumb-freestanding-eabi */
+/* options: -Oz -mthumb */
 /* Tuned contractions: what gathers panels, and what begins, repeats and ends sweeps. The loops are in sweep.S. */
 #include "positions.h"
 #include "scratch.h"
@@ -157,11 +157,6 @@ static void forget(call *c, before old) {
     c->context->tiles_redone++;
 }
 
-/* Ends panels whose last place has no partner. */
-static void pad(uint32_t *panel, uint32_t k) {
-    for (uint32_t row = 0; row < 4; row++) ((int16_t *)panel)[(k >> 1) * 8 + 2 * row + 1] = 0;
-}
-
 
 /* An image tensor, or the part of it that belongs to a group of channels. */
 typedef struct {
@@ -191,7 +186,8 @@ typedef struct {
 } contraction;
 
 /* Puts `count` places of the sum, from place k on, of one tap of 4 pixels into a panel of pairs; k and count are even where
- * whole words can be moved. Returns how many pixels have the tap inside the other tensor. */
+ * whole words can be moved. A last place without a partner is left with any: the columns have 0 there. Returns how many
+ * pixels have the tap inside the other tensor. */
 HOT APART static uint32_t gather(const call *c, const contraction *n, uint32_t *panel, uint32_t k, uint32_t count,
                              const spindl_pixel pixels[4], const spindl_tap *at) {
     if (n->by_words) return spindl_gather_rows(panel + 2 * k, count / 2, pixels, at, &c->bounds);
@@ -226,7 +222,6 @@ HOT static void fill_joined(call *c, const contraction *n, const spindl_pixel pi
     const uint32_t step = n->in_row > 1 && all_inside(c, n, pixels) ? n->in_row : 1;
     const uint32_t count = step * n->channels;
     for (uint32_t i = 0, k = 0; i < n->taps; i += step, k += count) gather(c, n, panel + 1, k, count, pixels, &c->taps[i]);
-    if (sum & 1) pad(panel + 1, sum - 1);
     panel[1 + 2 * even] = SPINDL_SENTINEL;
     c->sweep->b = n->b;
 }
@@ -240,7 +235,6 @@ HOT static bool fill_runs(call *c, const contraction *n, const spindl_pixel pixe
     for (uint32_t i = n->taps; i-- > 0;) {
         if (!gather(c, n, at + 1, 0, n->channels, pixels, &c->taps[i])) continue;
         at[0] = n->entry;
-        if (n->channels & 1) pad(at + 1, n->channels - 1);
         at[1 + 2 * even] = SPINDL_SENTINEL;
         if (any) {
             at[2 + 2 * even] = (uint32_t)(uintptr_t)spindl_next_run;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,18 @@ def test_sums_that_leave_int32_are_made_again(direction: str, sums: bool, output
     assert result.tiles_redone > 0
     if not sums:
         assert result.sites[1] == rounded(case, direction, expected)[1]
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_a_sum_that_leaves_int32_with_its_half_only(direction: str) -> None:
+    two = {"convolution": "inputs", "convolution_input_gradient": "outputs"}
+    case = replace(Case(inputs=1, outputs=1, shape=(1, 1), kernel=(1, 1), shift=20, bits=16), values="largest")
+    case = replace(case, **{two[direction]: 2}) if direction in two else replace(case, shape=(1, 2))
+    expected, site = rounded(case, direction, exact(case, direction))
+    found, result = run_case(case, direction, "arm")
+    assert np.array_equal(found, expected.sum(axis=0) if direction == "convolution_weight_gradient" else expected)
+    assert result.tiles_redone > 0
+    assert result.sites[1] == site
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

@@ -16,7 +16,7 @@ LAYOUTS = {"NT", "NN", "TN"}
 
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_cycles(name: str) -> None:
-    """Within 2 % of what is declared (20 % where sums are made one by one); not slower than recorded.
+    """Within 2 % of what is declared (20 % where sums are made one by one); not slower than recorded (by a thousandth).
 
     A faster kernel needs a new record: python bench/kernels.py --record
     """
@@ -25,7 +25,7 @@ def test_cycles(name: str) -> None:
     declared = arguments_of(case, direction, **options).cycles
     tolerance = 0.2 if name.startswith("depthwise") else 0.05 if "groups of" in name else 0.02
     assert abs(declared - result.cycles) <= tolerance * result.cycles
-    assert result.cycles <= RECORDED[name]
+    assert result.cycles <= 1.001 * RECORDED[name]
 
 
 def test_every_case_is_recorded() -> None:

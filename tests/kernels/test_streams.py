@@ -7,7 +7,7 @@ import pytest
 
 from spindl.emulator import Faults, emulate
 from spindl.machine import parse_topology
-from spindl.program.image import Image, load_image
+from spindl.program.image import Image
 from spindl.program.kernels import KERNELS
 from spindl.program.load import Setting
 from spindl.program.schedule import Schedule, Step, Tables, Transfer
@@ -19,11 +19,6 @@ BLOCK_BYTES = 4096
 OUT = SDRAM + 0x100000
 CHIPS = ((0, 0), (1, 0), (0, 1), (1, 1))
 SETTING = Setting(((SDRAM, CONTROL, True),), chips=4, time_out=60)
-
-
-@pytest.fixture(scope="module")
-def image() -> Image:
-    return load_image()
 
 
 def words_of(block: int, count: int) -> bytes:

@@ -327,8 +327,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_requantise_arguments;
-typedef char spindl_requantise_arguments_size[sizeof(spindl_requantise_arguments) == 48 ? 1 : -1];
+typedef char spindl_requantise_arguments_size[sizeof(spindl_requantise_arguments) == 52 ? 1 : -1];
 int spindl_requantise(const spindl_requantise_arguments *arguments, spindl_context *context);
 uint32_t spindl_requantise_cycles(const spindl_requantise_arguments *arguments);
 uint32_t spindl_requantise_scratch(const spindl_requantise_arguments *arguments);
@@ -406,8 +407,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_add_arguments;
-typedef char spindl_add_arguments_size[sizeof(spindl_add_arguments) == 36 ? 1 : -1];
+typedef char spindl_add_arguments_size[sizeof(spindl_add_arguments) == 40 ? 1 : -1];
 int spindl_add(const spindl_add_arguments *arguments, spindl_context *context);
 uint32_t spindl_add_cycles(const spindl_add_arguments *arguments);
 uint32_t spindl_add_scratch(const spindl_add_arguments *arguments);
@@ -425,8 +427,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_affine_arguments;
-typedef char spindl_affine_arguments_size[sizeof(spindl_affine_arguments) == 44 ? 1 : -1];
+typedef char spindl_affine_arguments_size[sizeof(spindl_affine_arguments) == 48 ? 1 : -1];
 int spindl_affine(const spindl_affine_arguments *arguments, spindl_context *context);
 uint32_t spindl_affine_cycles(const spindl_affine_arguments *arguments);
 uint32_t spindl_affine_scratch(const spindl_affine_arguments *arguments);
@@ -445,8 +448,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_affine_pair_arguments;
-typedef char spindl_affine_pair_arguments_size[sizeof(spindl_affine_pair_arguments) == 48 ? 1 : -1];
+typedef char spindl_affine_pair_arguments_size[sizeof(spindl_affine_pair_arguments) == 52 ? 1 : -1];
 int spindl_affine_pair(const spindl_affine_pair_arguments *arguments, spindl_context *context);
 uint32_t spindl_affine_pair_cycles(const spindl_affine_pair_arguments *arguments);
 uint32_t spindl_affine_pair_scratch(const spindl_affine_pair_arguments *arguments);
@@ -507,8 +511,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_max_pool_gradient_arguments;
-typedef char spindl_max_pool_gradient_arguments_size[sizeof(spindl_max_pool_gradient_arguments) == 108 ? 1 : -1];
+typedef char spindl_max_pool_gradient_arguments_size[sizeof(spindl_max_pool_gradient_arguments) == 112 ? 1 : -1];
 int spindl_max_pool_gradient(const spindl_max_pool_gradient_arguments *arguments, spindl_context *context);
 uint32_t spindl_max_pool_gradient_cycles(const spindl_max_pool_gradient_arguments *arguments);
 uint32_t spindl_max_pool_gradient_scratch(const spindl_max_pool_gradient_arguments *arguments);
@@ -532,8 +537,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_window_sum_arguments;
-typedef char spindl_window_sum_arguments_size[sizeof(spindl_window_sum_arguments) == 68 ? 1 : -1];
+typedef char spindl_window_sum_arguments_size[sizeof(spindl_window_sum_arguments) == 72 ? 1 : -1];
 int spindl_window_sum(const spindl_window_sum_arguments *arguments, spindl_context *context);
 uint32_t spindl_window_sum_cycles(const spindl_window_sum_arguments *arguments);
 uint32_t spindl_window_sum_scratch(const spindl_window_sum_arguments *arguments);
@@ -557,8 +563,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_window_sum_gradient_arguments;
-typedef char spindl_window_sum_gradient_arguments_size[sizeof(spindl_window_sum_gradient_arguments) == 68 ? 1 : -1];
+typedef char spindl_window_sum_gradient_arguments_size[sizeof(spindl_window_sum_gradient_arguments) == 72 ? 1 : -1];
 int spindl_window_sum_gradient(const spindl_window_sum_gradient_arguments *arguments, spindl_context *context);
 uint32_t spindl_window_sum_gradient_cycles(const spindl_window_sum_gradient_arguments *arguments);
 uint32_t spindl_window_sum_gradient_scratch(const spindl_window_sum_gradient_arguments *arguments);
@@ -573,8 +580,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_sigmoid_arguments;
-typedef char spindl_sigmoid_arguments_size[sizeof(spindl_sigmoid_arguments) == 32 ? 1 : -1];
+typedef char spindl_sigmoid_arguments_size[sizeof(spindl_sigmoid_arguments) == 36 ? 1 : -1];
 int spindl_sigmoid(const spindl_sigmoid_arguments *arguments, spindl_context *context);
 uint32_t spindl_sigmoid_cycles(const spindl_sigmoid_arguments *arguments);
 uint32_t spindl_sigmoid_scratch(const spindl_sigmoid_arguments *arguments);
@@ -591,8 +599,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_sigmoid_gradient_arguments;
-typedef char spindl_sigmoid_gradient_arguments_size[sizeof(spindl_sigmoid_gradient_arguments) == 40 ? 1 : -1];
+typedef char spindl_sigmoid_gradient_arguments_size[sizeof(spindl_sigmoid_gradient_arguments) == 44 ? 1 : -1];
 int spindl_sigmoid_gradient(const spindl_sigmoid_gradient_arguments *arguments, spindl_context *context);
 uint32_t spindl_sigmoid_gradient_cycles(const spindl_sigmoid_gradient_arguments *arguments);
 uint32_t spindl_sigmoid_gradient_scratch(const spindl_sigmoid_gradient_arguments *arguments);
@@ -608,8 +617,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_softmax_arguments;
-typedef char spindl_softmax_arguments_size[sizeof(spindl_softmax_arguments) == 36 ? 1 : -1];
+typedef char spindl_softmax_arguments_size[sizeof(spindl_softmax_arguments) == 40 ? 1 : -1];
 int spindl_softmax(const spindl_softmax_arguments *arguments, spindl_context *context);
 uint32_t spindl_softmax_cycles(const spindl_softmax_arguments *arguments);
 uint32_t spindl_softmax_scratch(const spindl_softmax_arguments *arguments);
@@ -627,8 +637,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_softmax_gradient_arguments;
-typedef char spindl_softmax_gradient_arguments_size[sizeof(spindl_softmax_gradient_arguments) == 44 ? 1 : -1];
+typedef char spindl_softmax_gradient_arguments_size[sizeof(spindl_softmax_gradient_arguments) == 48 ? 1 : -1];
 int spindl_softmax_gradient(const spindl_softmax_gradient_arguments *arguments, spindl_context *context);
 uint32_t spindl_softmax_gradient_cycles(const spindl_softmax_gradient_arguments *arguments);
 uint32_t spindl_softmax_gradient_scratch(const spindl_softmax_gradient_arguments *arguments);
@@ -650,8 +661,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_dropout_arguments;
-typedef char spindl_dropout_arguments_size[sizeof(spindl_dropout_arguments) == 60 ? 1 : -1];
+typedef char spindl_dropout_arguments_size[sizeof(spindl_dropout_arguments) == 64 ? 1 : -1];
 int spindl_dropout(const spindl_dropout_arguments *arguments, spindl_context *context);
 uint32_t spindl_dropout_cycles(const spindl_dropout_arguments *arguments);
 uint32_t spindl_dropout_scratch(const spindl_dropout_arguments *arguments);
@@ -670,8 +682,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_cross_entropy_arguments;
-typedef char spindl_cross_entropy_arguments_size[sizeof(spindl_cross_entropy_arguments) == 48 ? 1 : -1];
+typedef char spindl_cross_entropy_arguments_size[sizeof(spindl_cross_entropy_arguments) == 52 ? 1 : -1];
 int spindl_cross_entropy(const spindl_cross_entropy_arguments *arguments, spindl_context *context);
 uint32_t spindl_cross_entropy_cycles(const spindl_cross_entropy_arguments *arguments);
 uint32_t spindl_cross_entropy_scratch(const spindl_cross_entropy_arguments *arguments);
@@ -689,8 +702,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_squared_error_arguments;
-typedef char spindl_squared_error_arguments_size[sizeof(spindl_squared_error_arguments) == 44 ? 1 : -1];
+typedef char spindl_squared_error_arguments_size[sizeof(spindl_squared_error_arguments) == 48 ? 1 : -1];
 int spindl_squared_error(const spindl_squared_error_arguments *arguments, spindl_context *context);
 uint32_t spindl_squared_error_cycles(const spindl_squared_error_arguments *arguments);
 uint32_t spindl_squared_error_scratch(const spindl_squared_error_arguments *arguments);
@@ -709,8 +723,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_binary_cross_entropy_arguments;
-typedef char spindl_binary_cross_entropy_arguments_size[sizeof(spindl_binary_cross_entropy_arguments) == 48 ? 1 : -1];
+typedef char spindl_binary_cross_entropy_arguments_size[sizeof(spindl_binary_cross_entropy_arguments) == 52 ? 1 : -1];
 int spindl_binary_cross_entropy(const spindl_binary_cross_entropy_arguments *arguments, spindl_context *context);
 uint32_t spindl_binary_cross_entropy_cycles(const spindl_binary_cross_entropy_arguments *arguments);
 uint32_t spindl_binary_cross_entropy_scratch(const spindl_binary_cross_entropy_arguments *arguments);

@@ -70,15 +70,16 @@ def flat_tasks(
 
 
 def rounding_words(draft: Draft, job: Job) -> dict[str, int]:
-    """`site`, `bits`, `activation` of a job's rounding."""
+    """`site`, `bits`, `activation`, `ties` of a job's rounding."""
     r = job.rounding
     if r is None:  # nothing is rounded
-        return {"site": 0, "bits": 16, "activation": 0}
+        return {"site": 0, "bits": 16, "activation": 0, "ties": 0}
     node = draft.node(r.requantise)
     return {
         "site": draft.site(node.inputs[1]),
         "bits": int(node.attributes["bits"]),
         "activation": r.activation,
+        "ties": int(node.attributes.get("ties") == "even"),
     }
 
 

@@ -6,7 +6,7 @@ RUN := $(BIN)/python
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 
-.PHONY: train test test-slow bench lint clean
+.PHONY: train test test-slow bench bench-kernels lint clean
 
 train: $(STAMP)
 	$(BIN)/spindl train digits --data digits --float32
@@ -20,6 +20,10 @@ test-slow: $(TEST_STAMP)
 bench: $(STAMP)
 	$(RUN) bench/contraction.py
 	$(RUN) bench/step.py
+
+bench-kernels: $(TEST_STAMP)
+	$(RUN) bench/kernels.py
+	$(RUN) bench/float32_dot.py
 
 lint: $(TEST_STAMP)
 	$(BIN)/ruff check spindl tests bench

@@ -6,7 +6,7 @@ RUN := $(BIN)/python
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 
-.PHONY: train test test-slow bench bench-kernels lint clean
+.PHONY: train test test-slow bench bench-kernels lint image clean
 
 train: $(STAMP)
 	$(BIN)/spindl train digits --data digits --float32
@@ -25,13 +25,17 @@ bench-kernels: $(TEST_STAMP)
 	$(RUN) bench/kernels.py
 	$(RUN) bench/float32_dot.py
 
+# The program of the cores, as one file that a wheel carries.
+image: $(TEST_STAMP)
+	$(RUN) -m spindl.program.image build/spindl.image
+
 lint: $(TEST_STAMP)
 	$(BIN)/ruff check spindl tests bench
 	$(BIN)/ruff format --check spindl tests bench
 	$(BIN)/mypy
 
 # Versions are pinned in constraints.txt, so that every clone computes with the same libraries.
-$(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find native -name '*.cpp' -o -name '*.hpp' -o -name 'CMakeLists.txt')
+$(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find native kernels/include kernels/ref kernels/cost kernels/CMakeLists.txt -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.c' -o -name 'CMakeLists.txt')
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip -c constraints.txt
 	$(RUN) -m pip install --quiet -c constraints.txt scikit-build-core nanobind cmake ninja
@@ -39,7 +43,7 @@ $(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find native -nam
 	touch $(STAMP)
 
 $(TEST_STAMP): $(STAMP)
-	$(RUN) -m pip install --quiet -c constraints.txt --no-build-isolation --editable ".[train,digits,tensorboard,board,test]"
+	$(RUN) -m pip install --quiet -c constraints.txt --no-build-isolation --editable ".[train,digits,tensorboard,board,mlperf,plot,test]"
 	touch $(TEST_STAMP)
 
 clean:

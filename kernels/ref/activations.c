@@ -13,7 +13,7 @@ SPINDL_SMALL int spindl_sigmoid(const spindl_sigmoid_arguments *a, spindl_contex
     return spindl_end(&r);
 }
 
-SPINDL_COMPACT int spindl_sigmoid_gradient(const spindl_sigmoid_gradient_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_sigmoid_gradient(const spindl_sigmoid_gradient_arguments *a, spindl_context *context) {
     spindl_rounding r;
     const int32_t e_y = context->exponents[a->y_exponent];
     const int16_t *dy = SPINDL_POINTER(const int16_t, a->dy), *y = SPINDL_POINTER(const int16_t, a->y);
@@ -28,7 +28,7 @@ SPINDL_COMPACT int spindl_sigmoid_gradient(const spindl_sigmoid_gradient_argumen
     return spindl_end(&r);
 }
 
-SPINDL_COMPACT int spindl_softmax(const spindl_softmax_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_softmax(const spindl_softmax_arguments *a, spindl_context *context) {
     spindl_rounding r;
     const int32_t exponent = context->exponents[a->x_exponent];
     const int16_t *x = SPINDL_POINTER(const int16_t, a->x);
@@ -46,7 +46,7 @@ SPINDL_COMPACT int spindl_softmax(const spindl_softmax_arguments *a, spindl_cont
     return spindl_end(&r);
 }
 
-SPINDL_COMPACT int spindl_softmax_gradient(const spindl_softmax_gradient_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_softmax_gradient(const spindl_softmax_gradient_arguments *a, spindl_context *context) {
     spindl_rounding r;
     const int32_t e_y = context->exponents[a->y_exponent];
     const int16_t *dy = SPINDL_POINTER(const int16_t, a->dy), *y = SPINDL_POINTER(const int16_t, a->y);

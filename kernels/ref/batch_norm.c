@@ -12,7 +12,7 @@
 #define SITE_EXPONENT (context->sites[a->site].exponent)
 
 /* y = n * x - a * b */
-SPINDL_COMPACT static void centred(spindl_int128 *y, uint32_t n, int64_t x, int64_t a, int64_t b) {
+SPINDL_SMALL static void centred(spindl_int128 *y, uint32_t n, int64_t x, int64_t a, int64_t b) {
     spindl_int128 product;
     spindl_product(&product, n, x);
     spindl_product(y, a, b);
@@ -20,23 +20,23 @@ SPINDL_COMPACT static void centred(spindl_int128 *y, uint32_t n, int64_t x, int6
     spindl_plus(y, &product);
 }
 
-SPINDL_COMPACT static int64_t mean_q16(int64_t s1, uint32_t count) {
+SPINDL_SMALL static int64_t mean_q16(int64_t s1, uint32_t count) {
     return spindl_floor_divide(s1 * (1 << FRACTION) + (count >> 1), count);
 }
 
-SPINDL_COMPACT static spindl_pair moving_average(spindl_pair running, spindl_pair new, uint32_t momentum) {
+SPINDL_SMALL static spindl_pair moving_average(spindl_pair running, spindl_pair new, uint32_t momentum) {
     const spindl_pair difference = spindl_add_pairs(new, spindl_negate(running));
     const int64_t step = (int64_t)spindl_mantissa(difference) * (int32_t)momentum;
     return spindl_add_pairs(running, spindl_normalise(step, spindl_exponent(difference) - 15));
 }
 
 /* beta at another exponent, less RSH(scale * mean, 16). */
-SPINDL_COMPACT static int64_t offset_of(int32_t beta, int32_t shift, int32_t scale, int64_t mean) {
+SPINDL_SMALL static int64_t offset_of(int32_t beta, int32_t shift, int32_t scale, int64_t mean) {
     const int64_t product = scale * mean;
     return spindl_clamped_rsh(beta, shift, SPINDL_BATCH_NORM_OFFSET_LIMIT) - spindl_rsh(product, FRACTION);
 }
 
-SPINDL_COMPACT int spindl_inverse_deviation(const spindl_inverse_deviation_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_inverse_deviation(const spindl_inverse_deviation_arguments *a, spindl_context *context) {
     WIDES(s1);
     WIDES(s2);
     PAIR_RESULT;
@@ -57,7 +57,7 @@ SPINDL_COMPACT int spindl_inverse_deviation(const spindl_inverse_deviation_argum
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_running_inverse_deviation(const spindl_running_inverse_deviation_arguments *a,
+SPINDL_SMALL int spindl_running_inverse_deviation(const spindl_running_inverse_deviation_arguments *a,
                                                     spindl_context *context) {
     (void)context;
     PAIRS(variance);
@@ -72,7 +72,7 @@ SPINDL_COMPACT int spindl_running_inverse_deviation(const spindl_running_inverse
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_batch_norm_scale(const spindl_batch_norm_scale_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_batch_norm_scale(const spindl_batch_norm_scale_arguments *a, spindl_context *context) {
     INT32S(gamma);
     PAIRS(inverse);
     WIDE_RESULT;
@@ -84,7 +84,7 @@ SPINDL_COMPACT int spindl_batch_norm_scale(const spindl_batch_norm_scale_argumen
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_batch_norm_offset(const spindl_batch_norm_offset_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_batch_norm_offset(const spindl_batch_norm_offset_arguments *a, spindl_context *context) {
     INT32S(beta);
     WIDES(scale);
     WIDES(s1);
@@ -95,7 +95,7 @@ SPINDL_COMPACT int spindl_batch_norm_offset(const spindl_batch_norm_offset_argum
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_running_offset(const spindl_running_offset_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_running_offset(const spindl_running_offset_arguments *a, spindl_context *context) {
     INT32S(beta);
     WIDES(scale);
     PAIRS(mean);
@@ -108,7 +108,7 @@ SPINDL_COMPACT int spindl_running_offset(const spindl_running_offset_arguments *
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_gamma_gradient(const spindl_gamma_gradient_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_gamma_gradient(const spindl_gamma_gradient_arguments *a, spindl_context *context) {
     WIDES(sg);
     WIDES(sgx);
     WIDES(s1);
@@ -123,7 +123,7 @@ SPINDL_COMPACT int spindl_gamma_gradient(const spindl_gamma_gradient_arguments *
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_running_gamma_gradient(const spindl_running_gamma_gradient_arguments *a,
+SPINDL_SMALL int spindl_running_gamma_gradient(const spindl_running_gamma_gradient_arguments *a,
                                                  spindl_context *context) {
     WIDES(sg);
     WIDES(sgx);
@@ -138,7 +138,7 @@ SPINDL_COMPACT int spindl_running_gamma_gradient(const spindl_running_gamma_grad
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_batch_norm_slope(const spindl_batch_norm_slope_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_batch_norm_slope(const spindl_batch_norm_slope_arguments *a, spindl_context *context) {
     INT32S(gamma);
     PAIRS(inverse);
     PAIRS(gradient);
@@ -153,7 +153,7 @@ SPINDL_COMPACT int spindl_batch_norm_slope(const spindl_batch_norm_slope_argumen
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_batch_norm_gradient_offset(const spindl_batch_norm_gradient_offset_arguments *a,
+SPINDL_SMALL int spindl_batch_norm_gradient_offset(const spindl_batch_norm_gradient_offset_arguments *a,
                                                      spindl_context *context) {
     (void)context;
     WIDES(scale);
@@ -172,7 +172,7 @@ SPINDL_COMPACT int spindl_batch_norm_gradient_offset(const spindl_batch_norm_gra
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_running_mean(const spindl_running_mean_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_running_mean(const spindl_running_mean_arguments *a, spindl_context *context) {
     PAIRS(running);
     WIDES(s1);
     PAIR_RESULT;
@@ -183,7 +183,7 @@ SPINDL_COMPACT int spindl_running_mean(const spindl_running_mean_arguments *a, s
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_running_variance(const spindl_running_variance_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_running_variance(const spindl_running_variance_arguments *a, spindl_context *context) {
     PAIRS(running);
     WIDES(s1);
     WIDES(s2);
@@ -198,7 +198,7 @@ SPINDL_COMPACT int spindl_running_variance(const spindl_running_variance_argumen
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_pair_to_wide(const spindl_pair_to_wide_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_pair_to_wide(const spindl_pair_to_wide_arguments *a, spindl_context *context) {
     PAIRS(x);
     WIDE_RESULT;
     for (uint32_t c = 0; c < a->channels; c++)

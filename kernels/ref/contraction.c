@@ -21,7 +21,7 @@ bool spindl_finish_begin(spindl_finish *finish, spindl_context *context, uint32_
         finish->bias_shift = common - of_bias;
         exponent = common;
     }
-    const uint32_t rounding[] = {site, bits, relu ? SPINDL_RELU : 0};
+    const uint32_t rounding[] = {site, bits, relu ? SPINDL_RELU : 0, 0};
     return bits >= 8 && spindl_begin(&finish->rounding, context, rounding, exponent);
 }
 

@@ -11,7 +11,7 @@ static uint32_t hash(uint32_t x) {
     return x ^ x >> 16;
 }
 
-SPINDL_COMPACT int spindl_dropout(const spindl_dropout_arguments *a, spindl_context *context) {
+SPINDL_LEAN int spindl_dropout(const spindl_dropout_arguments *a, spindl_context *context) {
     spindl_rounding r;
     if (!spindl_begin(&r, context, &a->site, context->exponents[a->x_exponent] - 14)) return SPINDL_ERROR_ARGUMENT;
     const int32_t *positions = SPINDL_POINTER(const int32_t, a->positions);

@@ -2,23 +2,18 @@
 #include "rounding.h"
 #include "spindl_kernels.h"
 
-int spindl_requantise(const spindl_requantise_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_requantise(const spindl_requantise_arguments *a, spindl_context *context) {
     spindl_rounding r;
     const int32_t exponent = context->exponents[a->wide_exponent];
     const int32_t shift = exponent - context->exponents[a->x_exponent];
     if (!spindl_is_width(a->x_bytes) || !spindl_begin(&r, context, &a->site, exponent)) return SPINDL_ERROR_ARGUMENT;
-    spindl_quick quick = spindl_quick_begin(&r);
-    const uint32_t columns = a->columns;
     for (uint32_t row = 0; row < a->rows; row++) {
         const void *x = SPINDL_POINTER(const void, a->x + row * a->x_pitch);
         int16_t *y = SPINDL_POINTER(int16_t, a->y + row * a->y_pitch);
-        if (a->x_bytes == 8 && shift == 0) {
-            const spindl_wide *from = x;
-            for (uint32_t n = columns; n; n--, from++)
-                *y++ = (int16_t)(quick.width ? spindl_quick64(&r, &quick, *from + quick.half) : spindl_round(&r, *from));
-        } else {
-            for (uint32_t i = 0; i < columns; i++)
-                *y++ = (int16_t)spindl_round(&r, spindl_rsh(spindl_element(x, a->x_bytes, i), shift));
+        const bool plain = a->x_bytes == 8 && shift == 0;
+        for (uint32_t i = 0; i < a->columns; i++) {
+            const int64_t v = plain ? ((const spindl_wide *)x)[i] : spindl_rsh(spindl_element(x, a->x_bytes, i), shift);
+            *y++ = (int16_t)spindl_round(&r, v);
         }
     }
     return spindl_end(&r);
@@ -115,81 +110,118 @@ typedef struct {
     int32_t factor, second, low, top;
 } map;
 
-static bool halves(int32_t *packed, int64_t factor, int32_t left) {
-    const int64_t v = (factor << left) + 0x8000;
-    *packed = (int32_t)((v >> 16) << 16 | ((v - 0x8000) & 0xffff));
+SPINDL_SMALL static bool halves(int32_t *packed, int64_t factor, int32_t left) {
+    const int64_t v = factor * ((int64_t)1 << left) + 0x8000;
+    *packed = (int32_t)((uint64_t)(v >> 16) << 16 | (uint64_t)((v - 0x8000) & 0xffff));
     return v >> 31 == v >> 63;
 }
 
 /* False where it does not fit. */
-static bool map_of(map *m, const spindl_quick *quick, int64_t start, int64_t factor, int64_t second) {
-    const int32_t left = 16 - quick->shift;
-    const int64_t v = start << left;
+SPINDL_SMALL static bool map_of(map *m, const spindl_rounding *r, int64_t start, int32_t factor, int32_t second) {
+    const int32_t left = 16 - r->quick;
+    const int64_t v = (int64_t)((uint64_t)(start + r->half) << left);
     m->low = (int32_t)(v & 0xffff);
     m->top = (int32_t)(v >> 16);
-    return spindl_bits(spindl_magnitude(start)) < 45 - left && halves(&m->factor, factor, left) &&
-           halves(&m->second, second, left) && quick->width;
+    return r->before == 0 && r->shift >= 0 && spindl_bits(spindl_magnitude(start)) < 45 - left &&
+           halves(&m->factor, factor, left) && halves(&m->second, second, left);
 }
 
-int spindl_affine(const spindl_affine_arguments *a, spindl_context *context) {
-    spindl_rounding r;
-    map m;
-    const spindl_wide *scale = SPINDL_POINTER(const spindl_wide, a->scale);
-    const spindl_wide *offset = SPINDL_POINTER(const spindl_wide, a->offset);
-    const uint32_t channels = a->channels, bytes = a->x_bytes;
-    if (bytes - 1 > 1 || !spindl_begin(&r, context, &a->site, context->exponents[a->offset_exponent]))
-        return SPINDL_ERROR_ARGUMENT;
-    spindl_quick quick = spindl_quick_begin(&r);
-    for (uint32_t c = 0; c < channels; c++) { /* down a channel: its numbers stay in registers */
-        const int16_t *x = SPINDL_POINTER(const int16_t, a->x) + c;
-        const uint8_t *byte = SPINDL_POINTER(const uint8_t, a->x) + c;
-        int16_t *y = SPINDL_POINTER(int16_t, a->y) + c;
-        uint32_t n = a->pixels;
-        if (map_of(&m, &quick, offset[c] + quick.half, scale[c], 0)) {
-            const int32_t factor = m.factor, low = m.low, top = m.top;
-            for (; n; n--, y += channels) {
-                const int32_t v = bytes == 2 ? *x : *byte;
-                const int32_t q = spindl_smlatb(factor, v, top) + (spindl_smlabb(factor, v, low) >> 16);
-                *y = (int16_t)((uint32_t)(q + quick.fast) < quick.width
-                                   ? spindl_most(q, quick.low)
-                                   : spindl_quick_slow(&r, &quick, (int64_t)(int32_t)scale[c] * v + offset[c]));
-                x += channels;
-                byte += channels;
-            }
-        }
-        for (; n; n--, x += channels, byte += channels, y += channels)
-            *y = (int16_t)spindl_round(&r, (int64_t)(int32_t)scale[c] * (bytes == 2 ? *x : *byte) + offset[c]);
+/* n pixels of a channel on their way; `fast`, `least` as in spindl_quick. */
+typedef struct {
+    const int16_t *x, *y;
+    int16_t *z;
+    uint32_t pitch; /* bytes from pixel to pixel */
+    int32_t factor, second, low, top, fast, least;
+    uint32_t n;
+} run;
+
+/* Maps until a pixel takes the slow way; returns how many are left then. */
+uint32_t spindl_map_quickly(const run *r);
+
+#ifdef __arm__ /* compilers spill: all fourteen registers are needed */
+__asm__(".section .text.spindl_map_quickly, \"ax\"\n"
+        ".arm\n.syntax unified\n.balign 4\n.global spindl_map_quickly\n.type spindl_map_quickly, %function\n"
+        "spindl_map_quickly:\n"
+        "    push {r4-r11, lr}\n"
+        "    ldm r0, {r0-r10}\n" /* x y z pitch factor second low top fast least n */
+        "1:  ldrsh r11, [r0], r3\n"
+        "    ldrsh r12, [r1], r3\n"
+        "    smlabb lr, r4, r11, r6\n"
+        "    smlatb r11, r4, r11, r7\n"
+        "    smlabb lr, r5, r12, lr\n"
+        "    smlatb r11, r5, r12, r11\n"
+        "    add r11, r11, lr, asr #16\n"
+        "    add lr, r11, r8\n"
+        "    cmp lr, r8, lsl #1\n"
+        "    bhi 2f\n"
+        "    cmp r11, r9\n"
+        "    movlt r11, r9\n"
+        "    subs r10, r10, #1\n"
+        "    strh r11, [r2], r3\n"
+        "    bne 1b\n"
+        "2:  mov r0, r10\n"
+        "    pop {r4-r11, pc}\n"
+        ".text\n");
+#else
+uint32_t spindl_map_quickly(const run *r) {
+    const uint32_t pitch = r->pitch / 2;
+    for (uint32_t i = 0; i < r->n; i++) {
+        const int32_t v = r->x[i * pitch], w = r->y[i * pitch];
+        const int32_t q = spindl_smlatb(r->second, w, spindl_smlatb(r->factor, v, r->top)) +
+                          (spindl_smlabb(r->second, w, spindl_smlabb(r->factor, v, r->low)) >> 16);
+        if ((uint32_t)(q + r->fast) > 2 * (uint32_t)r->fast) return r->n - i;
+        r->z[i * pitch] = (int16_t)spindl_most(q, r->least);
     }
-    return spindl_end(&r);
+    return 0;
 }
+#endif
 
-int spindl_affine_pair(const spindl_affine_pair_arguments *a, spindl_context *context) {
+/* z = scale * x + slope * y + offset; without a slope y is x. */
+typedef struct {
+    uint32_t x, y, z, scale, slope, offset, pixels, channels;
+} maps;
+
+SPINDL_SMALL static int map_all(const maps *a, spindl_context *context, int32_t exponent, const uint32_t *rounding) {
     spindl_rounding r;
-    map m;
+    map m = {0};
     const spindl_wide *scale = SPINDL_POINTER(const spindl_wide, a->scale);
     const spindl_wide *slope = SPINDL_POINTER(const spindl_wide, a->slope);
     const spindl_wide *offset = SPINDL_POINTER(const spindl_wide, a->offset);
+    const int16_t *x = SPINDL_POINTER(const int16_t, a->x), *y = SPINDL_POINTER(const int16_t, a->y);
+    int16_t *z = SPINDL_POINTER(int16_t, a->z);
     const uint32_t channels = a->channels;
-    if (!spindl_begin(&r, context, &a->site, context->exponents[a->offset_exponent])) return SPINDL_ERROR_ARGUMENT;
-    spindl_quick quick = spindl_quick_begin(&r);
-    for (uint32_t c = 0; c < channels; c++) {
-        const int16_t *x = SPINDL_POINTER(const int16_t, a->x) + c, *y = SPINDL_POINTER(const int16_t, a->y) + c;
-        int16_t *z = SPINDL_POINTER(int16_t, a->z) + c;
-        const bool fits = map_of(&m, &quick, offset[c] + quick.half, scale[c], slope[c]);
-        const int32_t factor = m.factor, second = m.second, low = m.low, top = m.top;
-        for (uint32_t n = a->pixels; n; n--, x += channels, y += channels, z += channels) {
-            const int32_t v = *x, w = *y;
-            if (fits) {
-                const int32_t q = spindl_smlatb(second, w, spindl_smlatb(factor, v, top)) +
-                                  (spindl_smlabb(second, w, spindl_smlabb(factor, v, low)) >> 16);
-                if ((uint32_t)(q + quick.fast) < quick.width) {
-                    *z = (int16_t)spindl_most(q, quick.low);
-                    continue;
-                }
+    if (!spindl_begin(&r, context, rounding, exponent)) return SPINDL_ERROR_ARGUMENT;
+    for (uint32_t c = 0; c < channels; c++) { /* down a channel: its numbers stay in registers */
+        const int32_t factor = (int32_t)scale[c], second = a->slope ? (int32_t)slope[c] : 0;
+        const bool fits = !r.even && map_of(&m, &r, offset[c], factor, second);
+        for (uint32_t n = a->pixels, at = c; n; n--, at += channels) {
+            if (fits && r.width) {
+                const run quick = {x + at, y + at, z + at, 2 * channels, m.factor, m.second, m.low, m.top, r.fast, r.low, n};
+                const uint32_t left = spindl_map_quickly(&quick);
+                if (!left) break;
+                at += (n - left) * channels;
+                n = left;
             }
-            *z = (int16_t)spindl_quick_slow(
-                &r, &quick, (int64_t)(int32_t)scale[c] * v + (int64_t)(int32_t)slope[c] * w + offset[c]);
+            const int64_t exact = (int64_t)factor * x[at] + (int64_t)second * y[at] + offset[c];
+            z[at] = (int16_t)(fits ? spindl_round_slow(&r, exact) : spindl_round(&r, exact));
         }
     }
     return spindl_end(&r);
+}
+
+int spindl_affine(const spindl_affine_arguments *a, spindl_context *context) {
+    maps m = {a->x, a->x, a->y, a->scale, 0, a->offset, a->pixels, a->channels};
+    if (a->x_bytes - 1 > 1) return SPINDL_ERROR_ARGUMENT;
+    if (a->x_bytes == 1) { /* first made int16, where they go */
+        const uint8_t *x = SPINDL_POINTER(const uint8_t, a->x);
+        int16_t *y = SPINDL_POINTER(int16_t, a->y);
+        for (uint32_t n = a->pixels * a->channels; n; n--) *y++ = *x++;
+        m.x = m.y = a->y;
+    }
+    return map_all(&m, context, context->exponents[a->offset_exponent], &a->site);
+}
+
+SPINDL_SMALL int spindl_affine_pair(const spindl_affine_pair_arguments *a, spindl_context *context) {
+    const maps m = {a->x, a->y, a->z, a->scale, a->slope, a->offset, a->pixels, a->channels};
+    return map_all(&m, context, context->exponents[a->offset_exponent], &a->site);
 }

@@ -4,7 +4,7 @@
 #include "spindl_numbers.h"
 #include "tables.h"
 
-SPINDL_COMPACT static int64_t nats(int64_t bits) {
+SPINDL_SMALL static int64_t nats(int64_t bits) {
     return (bits * SPINDL_LN_2_Q16 + (1 << 15)) >> 16;
 }
 
@@ -12,7 +12,7 @@ static void put(uint32_t address, uint32_t image, int64_t value) {
     if (address) SPINDL_POINTER(spindl_wide, address)[image] = value;
 }
 
-SPINDL_COMPACT int spindl_cross_entropy(const spindl_cross_entropy_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_cross_entropy(const spindl_cross_entropy_arguments *a, spindl_context *context) {
     spindl_rounding r;
     const int32_t exponent = context->exponents[a->z_exponent];
     const uint32_t classes = a->classes;
@@ -37,7 +37,7 @@ SPINDL_COMPACT int spindl_cross_entropy(const spindl_cross_entropy_arguments *a,
     return spindl_end(&r);
 }
 
-SPINDL_COMPACT int spindl_squared_error(const spindl_squared_error_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_squared_error(const spindl_squared_error_arguments *a, spindl_context *context) {
     spindl_rounding r;
     const int32_t e_z = context->exponents[a->z_exponent];
     const int32_t exponent = spindl_common_exponent(e_z, SPINDL_LOSS_TARGET_EXPONENT);
@@ -59,7 +59,7 @@ SPINDL_COMPACT int spindl_squared_error(const spindl_squared_error_arguments *a,
     return spindl_end(&r);
 }
 
-SPINDL_COMPACT int spindl_binary_cross_entropy(const spindl_binary_cross_entropy_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_binary_cross_entropy(const spindl_binary_cross_entropy_arguments *a, spindl_context *context) {
     spindl_rounding r;
     const int32_t exponent = context->exponents[a->z_exponent];
     const int16_t *z = SPINDL_POINTER(const int16_t, a->z);

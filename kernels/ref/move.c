@@ -2,7 +2,7 @@
 #include "rounding.h"
 #include "spindl_kernels.h"
 
-SPINDL_COMPACT int spindl_move(const spindl_move_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_move(const spindl_move_arguments *a, spindl_context *context) {
     (void)context;
     const uint32_t bytes = a->bytes, count = a->count_3;
     const int32_t x_stride = a->x_stride_3, y_stride = a->y_stride_3;

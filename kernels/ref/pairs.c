@@ -24,7 +24,7 @@ void spindl_product(spindl_int128 *y, int64_t a, int64_t b) {
 }
 
 /* y * 2^shift, 0 <= shift < 128 */
-SPINDL_COMPACT static void shift_left(spindl_int128 *y, int32_t shift) {
+SPINDL_SMALL static void shift_left(spindl_int128 *y, int32_t shift) {
     if (shift >= 64) {
         y->high = (int64_t)y->low;
         y->low = 0;
@@ -35,7 +35,7 @@ SPINDL_COMPACT static void shift_left(spindl_int128 *y, int32_t shift) {
 }
 
 /* floor(y / 2^shift), shift >= 0 */
-SPINDL_COMPACT static void shift_right(spindl_int128 *y, int32_t shift) {
+SPINDL_SMALL static void shift_right(spindl_int128 *y, int32_t shift) {
     for (; shift >= 64; shift = spindl_least(shift - 64, 64)) { /* twice is enough */
         if (y->low == (uint64_t)y->high && y->high >> 63 == y->high) return;
         y->low = (uint64_t)y->high;
@@ -45,7 +45,7 @@ SPINDL_COMPACT static void shift_right(spindl_int128 *y, int32_t shift) {
     y->high >>= shift;
 }
 
-SPINDL_COMPACT void spindl_rsh128(spindl_int128 *y, int32_t shift) {
+SPINDL_SMALL void spindl_rsh128(spindl_int128 *y, int32_t shift) {
     const spindl_int128 one = {1, 0};
     if (shift <= 0) {
         shift_left(y, spindl_least(-shift, 127));
@@ -57,7 +57,7 @@ SPINDL_COMPACT void spindl_rsh128(spindl_int128 *y, int32_t shift) {
 }
 
 /* By a reciprocal of 30 bits, a little too small: every round takes what surely fits, 28 bits of the quotient or so. */
-__attribute__((noinline)) uint64_t spindl_divide(uint64_t a, uint64_t n) {
+SPINDL_LEAN __attribute__((noinline)) uint64_t spindl_divide(uint64_t a, uint64_t n) {
     const int32_t n_bits = spindl_bits(n);
     uint64_t quotient = 0;
     if (a < n || !n) return 0;
@@ -89,7 +89,7 @@ int64_t spindl_floor_divide(int64_t a, uint64_t n) {
     return (int64_t)spindl_divide((uint64_t)(a ^ sign), n) ^ sign; /* floor(a / n) = ~floor(~a / n) for a < 0 */
 }
 
-SPINDL_COMPACT int64_t spindl_floor_divide128(const spindl_int128 *a, uint32_t n) {
+SPINDL_SMALL int64_t spindl_floor_divide128(const spindl_int128 *a, uint32_t n) {
     const int64_t sign = a->high >> 63;
     const uint64_t low = a->low ^ (uint64_t)sign;
     const uint64_t top = (uint64_t)(a->high ^ sign) << 32 | low >> 32;
@@ -98,11 +98,11 @@ SPINDL_COMPACT int64_t spindl_floor_divide128(const spindl_int128 *a, uint32_t n
     return (int64_t)(first << 32 | spindl_divide(rest, n)) ^ sign;
 }
 
-static int32_t bits128(const spindl_int128 *x) {
+SPINDL_LEAN static int32_t bits128(const spindl_int128 *x) {
     return x->high ? 64 + spindl_bits((uint64_t)x->high) : spindl_bits(x->low);
 }
 
-SPINDL_COMPACT spindl_pair spindl_normalise128(spindl_int128 *x, int32_t exponent) {
+SPINDL_SMALL spindl_pair spindl_normalise128(spindl_int128 *x, int32_t exponent) {
     spindl_int128 magnitude = *x;
     if (x->high < 0) spindl_minus(&magnitude);
     const int32_t bits = bits128(&magnitude);
@@ -117,16 +117,16 @@ SPINDL_COMPACT spindl_pair spindl_normalise128(spindl_int128 *x, int32_t exponen
     return spindl_pair_of((int32_t)mantissa, exponent + shift);
 }
 
-SPINDL_COMPACT spindl_pair spindl_normalise(int64_t x, int32_t exponent) {
+SPINDL_SMALL spindl_pair spindl_normalise(int64_t x, int32_t exponent) {
     spindl_int128 wide = {(uint64_t)x, x >> 63};
     return spindl_normalise128(&wide, exponent);
 }
 
-SPINDL_COMPACT spindl_pair spindl_multiply(spindl_pair a, spindl_pair b) {
+SPINDL_SMALL spindl_pair spindl_multiply(spindl_pair a, spindl_pair b) {
     return spindl_normalise((int64_t)spindl_mantissa(a) * spindl_mantissa(b), spindl_exponent(a) + spindl_exponent(b));
 }
 
-SPINDL_COMPACT spindl_pair spindl_add_pairs(spindl_pair a, spindl_pair b) {
+SPINDL_SMALL spindl_pair spindl_add_pairs(spindl_pair a, spindl_pair b) {
     spindl_int128 sum;
     if (spindl_mantissa(a) == 0) return b;
     if (spindl_mantissa(b) == 0) return a;
@@ -144,7 +144,7 @@ SPINDL_COMPACT spindl_pair spindl_add_pairs(spindl_pair a, spindl_pair b) {
     return spindl_normalise128(&sum, spindl_exponent(b));
 }
 
-SPINDL_COMPACT spindl_pair spindl_divide_pair(spindl_pair a, uint32_t n, int32_t exponent) {
+SPINDL_SMALL spindl_pair spindl_divide_pair(spindl_pair a, uint32_t n, int32_t exponent) {
     const int64_t numerator = (int64_t)((uint64_t)a << 32) + (n >> 1);
     return spindl_normalise(spindl_floor_divide(numerator, n), spindl_exponent(a) - 32 - exponent);
 }
@@ -153,12 +153,12 @@ spindl_pair spindl_negate(spindl_pair a) {
     return spindl_pair_of(-spindl_mantissa(a), spindl_exponent(a));
 }
 
-SPINDL_COMPACT int64_t spindl_to_integer(spindl_pair x, int32_t exponent, int64_t limit) {
+SPINDL_SMALL int64_t spindl_to_integer(spindl_pair x, int32_t exponent, int64_t limit) {
     return spindl_clamped_rsh(spindl_mantissa(x), exponent - spindl_exponent(x), limit);
 }
 
 /* floor(sqrt(v)) for v < 2^62. */
-static uint32_t root_of(uint64_t v) {
+SPINDL_LEAN static uint32_t root_of(uint64_t v) {
     uint64_t root = 0;
     for (uint64_t bit = (uint64_t)1 << 60; bit; bit >>= 2) {
         const uint64_t trial = root + bit;
@@ -172,7 +172,7 @@ static uint32_t root_of(uint64_t v) {
 }
 
 /* The root of x scaled by an even power of two into [2^60, 2^62), truncated, and half the exponent after it. x > 0. */
-SPINDL_COMPACT static spindl_pair scaled_root(spindl_int128 *x, int32_t exponent) {
+SPINDL_SMALL static spindl_pair scaled_root(spindl_int128 *x, int32_t exponent) {
     if (exponent & 1) shift_left(x, 1);
     exponent &= ~1;
     int32_t shift = bits128(x) - 62;
@@ -182,12 +182,12 @@ SPINDL_COMPACT static spindl_pair scaled_root(spindl_int128 *x, int32_t exponent
     return spindl_pair_of((int32_t)root_of(x->low), (shift + exponent) / 2);
 }
 
-SPINDL_COMPACT spindl_pair spindl_inverse_square_root(spindl_int128 *x, int32_t exponent) {
+SPINDL_SMALL spindl_pair spindl_inverse_square_root(spindl_int128 *x, int32_t exponent) {
     const spindl_pair root = scaled_root(x, exponent);
     return spindl_normalise((int64_t)spindl_quotient((uint64_t)1 << 61, (uint32_t)root), -61 - spindl_exponent(root));
 }
 
-SPINDL_COMPACT spindl_pair spindl_square_root(int64_t x, int32_t exponent) {
+SPINDL_SMALL spindl_pair spindl_square_root(int64_t x, int32_t exponent) {
     spindl_int128 wide = {(uint64_t)x, 0};
     if (x == 0) return 0;
     const spindl_pair root = scaled_root(&wide, exponent);

@@ -21,38 +21,72 @@ SPINDL_SMALL static span seen(uint32_t output, const uint32_t *size, const uint3
     return (span){(uint32_t)at, cells};
 }
 
-/* Largest of each window to y, or y's gradient to the sums of the cells that are the first largest. The sums begin `above`
- * elements before x and are `total`. False where a window sees what x does not hold. */
-static bool pool(const geometry *a, const int16_t *x, int16_t *y, int32_t *sums, uint32_t above, uint32_t total) {
+#define MOST_CELLS 256
+
+/* The cells of one window: the first, where all are in elements from it, and how many they are. */
+typedef struct {
+    const int16_t *corner;
+    const uint16_t *places;
+    uint32_t cells, channels;
+} cells;
+
+/* The largest of all cells of each channel. */
+__attribute__((noinline)) static void largest_of(const cells *w, int16_t *y) {
+    for (uint32_t c = 0; c < w->channels; c++) y[c] = w->corner[c];
+    for (uint32_t k = 1; k < w->cells; k++) {
+        const int16_t *cell = w->corner + w->places[k];
+        int16_t *to = y;
+        uint32_t n = w->channels;
+        for (; n >= 2; n -= 2, cell += 2, to += 2) { /* two at a time: no load is waited for */
+            const int32_t first = cell[0], second = cell[1], one = to[0], other = to[1];
+            if (first > one) to[0] = (int16_t)first;
+            if (second > other) to[1] = (int16_t)second;
+        }
+        if (n && *cell > *to) *to = *cell;
+    }
+}
+
+/* Each channel's gradient to the sum of its first largest cell; `at` is the corner's place among `total` sums. */
+__attribute__((noinline)) static void scatter(const cells *w, const int16_t *dy, int32_t *sums, uint32_t at, uint32_t total) {
+    const uint16_t *const places = w->places;
+    const uint32_t cells = w->cells;
+    for (uint32_t c = 0; c < w->channels; c++, at++) {
+        const int16_t *corner = w->corner + c;
+        int32_t largest = *corner;
+        uint32_t winner = 0;
+        for (uint32_t k = 1; k < cells; k++) {
+            const int32_t v = corner[places[k]];
+            if (v > largest) {
+                largest = v;
+                winner = k;
+            }
+        }
+        const uint32_t place = at + places[winner];
+        if (place < total) sums[place] += dy[c];
+    }
+}
+
+/* Windows of one image: their largest to y, or y's gradient to the sums, which begin `above` elements before x and are
+ * `total`. False where a window sees what x does not hold. */
+SPINDL_SMALL static bool pool(const geometry *a, const int16_t *x, int16_t *y, int32_t *sums, uint32_t above, uint32_t total) {
     const uint32_t channels = a->channels, pitch = a->width * channels;
-    const uint32_t across = a->dilation_width * channels, down = a->dilation_height * pitch;
+    uint16_t places[MOST_CELLS];
+    if (a->kernel_height * a->kernel_width > MOST_CELLS || a->rows * pitch > 65535) return false;
     for (uint32_t p = 0; p < a->outputs; p++) {
         const span rows = seen(a->first_output + p, &a->height, &a->kernel_height);
         const uint32_t top = rows.first - a->first_row;
         if (!rows.cells || top + (rows.cells - 1) * a->dilation_height >= a->rows || top >= a->rows) return false;
         for (uint32_t q = 0; q < a->output_width; q++, y += channels) {
             const span columns = seen(q, &a->width, &a->kernel_width);
-            const uint32_t width = columns.cells;
-            const int32_t back = (int32_t)(down - width * across); /* may be negative */
-            if (!width) return false;
-            const int16_t *corner = x + top * pitch + columns.first * channels;
-            for (uint32_t c = 0; c < channels; c++) {
-                const int16_t *cell = corner + c, *winner = cell;
-                int32_t largest = *cell;
-                for (uint32_t i = rows.cells; i; i--, cell += back) {
-                    for (uint32_t j = width; j; j--, cell += across) {
-                        if (*cell <= largest) continue;
-                        largest = *cell;
-                        winner = cell;
-                    }
-                }
-                if (!sums) {
-                    y[c] = (int16_t)largest;
-                } else {
-                    const uint32_t at = (uint32_t)(winner - x) + above;
-                    if (at < total) sums[at] += y[c];
-                }
+            const uint32_t start = top * pitch + columns.first * channels;
+            cells w = {x + start, places, 0, channels};
+            if (!columns.cells) return false;
+            for (uint32_t i = 0; i < rows.cells; i++) {
+                for (uint32_t j = 0; j < columns.cells; j++)
+                    places[w.cells++] = (uint16_t)(i * a->dilation_height * pitch + j * a->dilation_width * channels);
             }
+            if (sums) scatter(&w, y, sums, start + above, total);
+            else largest_of(&w, y);
         }
     }
     return true;
@@ -70,7 +104,7 @@ SPINDL_SMALL int spindl_max_pool(const spindl_max_pool_arguments *a, spindl_cont
     return SPINDL_OK;
 }
 
-SPINDL_SMALL int spindl_max_pool_gradient(const spindl_max_pool_gradient_arguments *a, spindl_context *context) {
+int spindl_max_pool_gradient(const spindl_max_pool_gradient_arguments *a, spindl_context *context) {
     spindl_rounding r;
     if (!spindl_begin(&r, context, &a->site, context->exponents[a->dy_exponent])) return SPINDL_ERROR_ARGUMENT;
     const uint32_t pitch = a->width * a->channels, total = a->dx_rows * pitch;
@@ -81,7 +115,8 @@ SPINDL_SMALL int spindl_max_pool_gradient(const spindl_max_pool_gradient_argumen
         for (uint32_t i = 0; i < total; i++) sums[i] = 0;
         if (!pool((const geometry *)a, x, dy, sums, (a->first_row - a->first_dx_row) * pitch, total))
             return SPINDL_ERROR_ARGUMENT;
-        for (uint32_t i = 0; i < total; i++) *dx++ = (int16_t)spindl_round(&r, sums[i]);
+        spindl_quick quick = spindl_quick_begin(&r); /* at shifts above 16 all are slow, and all but 0 are rare */
+        for (uint32_t i = 0; i < total; i++) *dx++ = (int16_t)spindl_quick32(&r, &quick, sums[i] + quick.half);
         x += a->rows * pitch;
         dy += a->outputs * a->output_width * a->channels;
     }
@@ -100,7 +135,7 @@ SPINDL_SMALL static int32_t reciprocal(uint32_t divisor, window rows, window col
     return k ? (int32_t)spindl_divide((2u << SPINDL_RECIPROCAL_BITS) + k, 2 * k) : 0;
 }
 
-SPINDL_COMPACT int spindl_window_sum(const spindl_window_sum_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_window_sum(const spindl_window_sum_arguments *a, spindl_context *context) {
     spindl_rounding r;
     const int32_t exponent = context->exponents[a->x_exponent] - SPINDL_RECIPROCAL_BITS;
     if (!spindl_begin(&r, context, &a->site, exponent)) return SPINDL_ERROR_ARGUMENT;
@@ -134,7 +169,7 @@ SPINDL_COMPACT int spindl_window_sum(const spindl_window_sum_arguments *a, spind
 
 #define TOGETHER 16 /* channels whose sums are in work at a time */
 
-SPINDL_COMPACT int spindl_window_sum_gradient(const spindl_window_sum_gradient_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_window_sum_gradient(const spindl_window_sum_gradient_arguments *a, spindl_context *context) {
     spindl_rounding r;
     const int32_t exponent = context->exponents[a->dy_exponent] - SPINDL_RECIPROCAL_BITS;
     if (!spindl_begin(&r, context, &a->site, exponent)) return SPINDL_ERROR_ARGUMENT;

@@ -27,7 +27,7 @@ int spindl_sum_rows(const spindl_sum_rows_arguments *a, spindl_context *context)
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_largest_bits(const spindl_largest_bits_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_largest_bits(const spindl_largest_bits_arguments *a, spindl_context *context) {
     (void)context;
     if (!spindl_is_width(a->x_bytes)) return SPINDL_ERROR_ARGUMENT;
     const void *x = SPINDL_POINTER(const void, a->x);
@@ -38,7 +38,7 @@ SPINDL_COMPACT int spindl_largest_bits(const spindl_largest_bits_arguments *a, s
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_squared_norm(const spindl_squared_norm_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_squared_norm(const spindl_squared_norm_arguments *a, spindl_context *context) {
     (void)context;
     if (!spindl_is_width(a->x_bytes)) return SPINDL_ERROR_ARGUMENT;
     const void *x = SPINDL_POINTER(const void, a->x);

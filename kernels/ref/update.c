@@ -14,7 +14,7 @@ typedef struct {
 } term;
 
 /* most_left: by how much factor * x may be shifted to the left and stay below 2^59. */
-SPINDL_COMPACT static term term_of(int32_t factor, int32_t shift, int32_t most_left) {
+SPINDL_SMALL static term term_of(int32_t factor, int32_t shift, int32_t most_left) {
     term t = {0, factor, shift, factor, shift};
     if (shift > 62 || -shift > most_left) {
         t.right = -1;
@@ -28,17 +28,22 @@ SPINDL_COMPACT static term term_of(int32_t factor, int32_t shift, int32_t most_l
 }
 
 /* Of a scalar, 15 bits: 2^15 * 2^31 * 2^12 is below 2^59. */
-SPINDL_COMPACT static term scaled(uint32_t scalar, int32_t shift) {
+SPINDL_SMALL static term scaled(uint32_t scalar, int32_t shift) {
     const spindl_pair s = *SPINDL_POINTER(const spindl_pair_in_memory, scalar);
     return term_of(spindl_mantissa(s), shift - spindl_exponent(s), 12);
 }
 
-__attribute__((noinline)) static int64_t apply(const term *t, int32_t x) {
-    if (t->right >= 0) return ((int64_t)t->usual * x + t->half) >> t->right;
+__attribute__((noinline)) static int64_t apply_unusual(const term *t, int32_t x) {
     return spindl_clamped_rsh((int64_t)t->factor * x, t->shift, SPINDL_TERM_LIMIT);
 }
 
-SPINDL_COMPACT int spindl_direction(const spindl_direction_arguments *a, spindl_context *context) {
+static inline int64_t apply(const term *t, int32_t x) {
+    if (t->right < 0) return apply_unusual(t, x);
+    const int64_t v = (int64_t)t->usual * x + t->half;
+    return v >> t->right;
+}
+
+SPINDL_SMALL int spindl_direction(const spindl_direction_arguments *a, spindl_context *context) {
     if (a->site >= context->site_count) return SPINDL_ERROR_ARGUMENT;
     spindl_site *const site = &context->sites[a->site];
     const int32_t *master = SPINDL_POINTER(const int32_t, a->master);
@@ -62,7 +67,7 @@ SPINDL_COMPACT int spindl_direction(const spindl_direction_arguments *a, spindl_
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_scale_direction(const spindl_scale_direction_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_scale_direction(const spindl_scale_direction_arguments *a, spindl_context *context) {
     const spindl_pair rate = *SPINDL_POINTER(const spindl_pair_in_memory, a->rate);
     const int32_t shift = context->sites[a->site].exponent - spindl_exponent(rate) - context->exponents[a->step_exponent];
     const spindl_wide *step = SPINDL_POINTER(const spindl_wide, a->step);
@@ -74,18 +79,23 @@ SPINDL_COMPACT int spindl_scale_direction(const spindl_scale_direction_arguments
 
 /* Keeps the statistics of what saturate32 sees. */
 typedef struct {
-    uint64_t magnitude;
+    uint64_t magnitude; /* of those that are clamped */
+    uint32_t small;     /* of the others */
     uint32_t clamped;
 } watch;
 
-__attribute__((noinline)) static int32_t saturated(watch *w, int64_t x) {
+static int32_t saturated(watch *w, int64_t x) {
+    const int32_t low = (int32_t)x;
+    if ((int32_t)(x >> 32) == low >> 31 && low != -LARGEST32 - 1) {
+        w->small |= (uint32_t)(low < 0 ? -low : low);
+        return low;
+    }
     w->magnitude |= spindl_magnitude(x);
-    if (x <= LARGEST32 && x >= -LARGEST32) return (int32_t)x;
     w->clamped++;
     return x < 0 ? -LARGEST32 : LARGEST32;
 }
 
-int spindl_update(const spindl_update_arguments *a, spindl_context *context) {
+SPINDL_LEAN int spindl_update(const spindl_update_arguments *a, spindl_context *context) {
     if (a->site >= context->site_count || !spindl_is_width(a->gradient_bytes)) return SPINDL_ERROR_ARGUMENT;
     spindl_site *const site = &context->sites[a->site];
     const int32_t exponent = site->exponent, e_master = context->exponents[a->master_exponent];
@@ -103,9 +113,11 @@ int spindl_update(const spindl_update_arguments *a, spindl_context *context) {
     const void *gradient = SPINDL_POINTER(const void, a->gradient);
     int32_t *velocity = SPINDL_POINTER(int32_t, a->velocity), *change = SPINDL_POINTER(int32_t, a->change);
     int32_t *y = SPINDL_POINTER(int32_t, a->y);
-    watch w = {0, 0}, unseen = {0, 0};
+    const bool moves = a->velocity != 0, keeps = a->change != 0;
+    const uint32_t count = a->count;
+    watch w = {0, 0, 0}, unseen = {0, 0, 0};
     bool overflow = false;
-    for (uint32_t i = 0; i < a->count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         int64_t d;
         if (narrow) {
             d = apply(&gradient_term, ((const int32_t *)gradient)[i]);
@@ -114,20 +126,20 @@ int spindl_update(const spindl_update_arguments *a, spindl_context *context) {
             if (!ready) d = spindl_clamped_rsh(d, shift, SPINDL_TERM_LIMIT);
         }
         if (decayed.factor) d += apply(&decayed, master[i]);
-        int32_t u = saturated(&w, a->velocity ? apply(&kept, velocity[i]) + d : d);
-        if (a->velocity) velocity[i] = u;
+        int32_t u = saturated(&w, moves ? apply(&kept, velocity[i]) + d : d);
+        if (moves) velocity[i] = u;
         if (nesterov) u = saturated(&unseen, apply(&again, u) + d);
-        if (a->change) change[i] = u;
+        if (keeps) change[i] = u;
         const int64_t v = master[i] - apply(&rated, u);
         if (v > SPINDL_OVERFLOW_THRESHOLD || v < -(int64_t)SPINDL_OVERFLOW_THRESHOLD) overflow = true;
         y[i] = fixed ? saturated(&unseen, v) : (int32_t)(uint32_t)v;
     }
     if (overflow && !fixed) *SPINDL_POINTER(int32_t, a->overflow) = 1;
-    spindl_report(site, exponent, w.magnitude, w.clamped);
+    spindl_report(site, exponent, w.magnitude | w.small, w.clamped);
     return SPINDL_OK;
 }
 
-SPINDL_COMPACT int spindl_halve(const spindl_halve_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_halve(const spindl_halve_arguments *a, spindl_context *context) {
     const int32_t shift = context->exponents[a->master_exponent] - context->sites[a->site].exponent;
     const term rated = scaled(a->rate, shift);
     const int32_t *master = SPINDL_POINTER(const int32_t, a->master), *step = SPINDL_POINTER(const int32_t, a->step);
@@ -141,12 +153,12 @@ SPINDL_COMPACT int spindl_halve(const spindl_halve_arguments *a, spindl_context 
 }
 
 /* The root of a squared norm; s as in squared_norm. */
-SPINDL_COMPACT static spindl_pair norm(uint32_t sum, uint32_t largest, int32_t exponent) {
+SPINDL_SMALL static spindl_pair norm(uint32_t sum, uint32_t largest, int32_t exponent) {
     const int32_t shift = spindl_most(0, *SPINDL_POINTER(const int32_t, largest) - (SPINDL_NORM_BITS - 1));
     return spindl_square_root(*SPINDL_POINTER(const spindl_wide, sum), 2 * (exponent + shift));
 }
 
-SPINDL_COMPACT int spindl_lars_rate(const spindl_lars_rate_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_lars_rate(const spindl_lars_rate_arguments *a, spindl_context *context) {
     const spindl_pair rate = *SPINDL_POINTER(const spindl_pair_in_memory, a->rate);
     const spindl_pair decay = *SPINDL_POINTER(const spindl_pair_in_memory, a->decay);
     const spindl_pair weight = norm(a->weight_norm, a->weight_largest, context->exponents[a->weight_exponent]);

@@ -1,4 +1,4 @@
-/* options: -Os */
+/* options: -Os -mthumb */
 /* Barriers.
  *
  * On a chip: each core has one bit in the system controller's flag register. A barrier is over when all bits have changed:
@@ -12,12 +12,11 @@
  */
 #include "runtime.h"
 
-enum { SEND_TRIES = 1000000, AGAIN = 2 }; /* AGAIN: ticks after which an arrival is repeated */
+enum { AGAIN = 2, RELEASE_DUE = 4 }; /* AGAIN: ticks after which an arrival is repeated */
 
 static struct {
     uint32_t number;              /* of the next barrier between chips; counts from 1 */
     volatile uint32_t here[2];    /* chip 0: bits of those that have arrived */
-    volatile uint32_t asked;      /* chip 0: somebody waits for a barrier that is over */
     volatile uint32_t released;   /* the last barrier that is over, as packets say */
 } chips;
 
@@ -27,36 +26,38 @@ void packets_start(void) {
     while (COMMS_STATUS & COMMS_RECEIVED) (void)COMMS_KEY;
 }
 
-void send_packet(uint32_t key, uint32_t payload) {
-    for (uint32_t tries = 0; !(COMMS_CONTROL & COMMS_NOT_FULL); tries++) {
-        if (tries > SEND_TRIES) stop(SPINDL_STOP_SEND_TIME_OUT, key, 0);
-    }
-    COMMS_SEND_PAYLOAD = payload;
-    COMMS_SEND_KEY = key;
-    counters.packets_sent++;
-}
-
-void packet_interrupt(void) {
-    while (COMMS_STATUS & COMMS_RECEIVED) {
-        const uint32_t payload = COMMS_PAYLOAD, key = COMMS_KEY;
-        const uint32_t kind = key & SPINDL_KEY_MASK, chip = key & 63;
-        counters.packets_received++;
-        if (kind == SPINDL_KEY_RELEASE) chips.released = payload;
-        else if (kind == SPINDL_KEY_ARRIVE && payload == chips.number) chips.here[chip >> 5] |= 1u << (chip & 31);
-        else if (kind == SPINDL_KEY_ARRIVE) chips.asked = 1;
+void packet_arrived(uint32_t key, uint32_t payload) {
+    const uint32_t kind = key & SPINDL_KEY_MASK, chip = key & 63;
+    if (kind == SPINDL_KEY_RELEASE) {
+        chips.released = payload;
+    } else if (kind == SPINDL_KEY_ARRIVE) {
+        if (payload == chips.number) chips.here[chip >> 5] |= 1u << (chip & 31);
+        else answers_due |= RELEASE_DUE;
+    } else {
+        stream_arrived(key, payload);
     }
 }
 
 void answer_again(void) {
-    if (!chips.asked) return;
-    chips.asked = 0;
-    send_packet(SPINDL_KEY_RELEASE, chips.number - 1);
+    const uint32_t due = answers_due;
+    answers_due = 0; /* one that comes at this moment may be forgotten: who waits asks again */
+    if (due & RELEASE_DUE) send_packet(SPINDL_KEY_RELEASE, chips.number - 1);
+    if (due) acknowledge_again(due);
 }
 
 static uint32_t missing_chips(uint32_t half) {
     const uint32_t count = place.chips - 32 * half;
     const uint32_t wanted = place.chips <= 32 * half ? 0 : count >= 32 ? 0xffffffffu : (1u << count) - 1;
     return wanted & ~chips.here[half] & (half ? 0xffffffffu : ~1u);
+}
+
+static int all_chips_here(uint32_t unused) {
+    (void)unused;
+    return !(missing_chips(0) | missing_chips(1));
+}
+
+static int chips_released(uint32_t number) {
+    return (int32_t)(chips.released - number) >= 0;
 }
 
 static void late_gathering(uint32_t waited) {
@@ -74,13 +75,13 @@ static void late_waiting(uint32_t waited) {
 
 static void meet_chips(void) {
     if (place.chip == 0) {
-        SLEEP_UNTIL(!(missing_chips(0) | missing_chips(1)), counters.barrier, late_gathering);
+        counters.barrier += sleep_until(all_chips_here, 0, late_gathering);
         const uint32_t number = chips.number++; /* before the bits go: a repeated arrival must not set one again */
         chips.here[0] = chips.here[1] = 0;
         send_packet(SPINDL_KEY_RELEASE, number);
     } else {
         send_packet(SPINDL_KEY_ARRIVE | place.chip, chips.number);
-        SLEEP_UNTIL((int32_t)(chips.released - chips.number) >= 0, counters.barrier, late_waiting);
+        counters.barrier += sleep_until(chips_released, chips.number, late_waiting);
         chips.number++;
     }
 }
@@ -89,6 +90,15 @@ static uint32_t goal; /* what the members' flags shall become */
 
 static uint32_t missing(void) {
     return (SYSTEM_SET_FLAGS ^ goal) & place.members;
+}
+
+static int all_here(uint32_t unused) {
+    (void)unused;
+    return !missing();
+}
+
+static int word_changed(uint32_t before) {
+    return *place.meeting != before;
 }
 
 static void late(uint32_t waited) {
@@ -103,15 +113,15 @@ void meet(int all_chips) {
     else SYSTEM_CLEAR_FLAGS = own_flag;
     if (!all_chips) {
         if (missing()) {
-            SLEEP_UNTIL(*word != before, counters.barrier, late);
+            counters.barrier += sleep_until(word_changed, before, late);
             return;
         }
     } else if (place.index != 0) {
         if (!missing()) SYSTEM_RAISE = SYSTEM_PASSWORD | 1u << place.leader;
-        SLEEP_UNTIL(*word != before, counters.barrier, late);
+        counters.barrier += sleep_until(word_changed, before, late);
         return;
     } else {
-        SLEEP_UNTIL(!missing(), counters.barrier, late);
+        counters.barrier += sleep_until(all_here, 0, late);
         if (place.chips > 1) meet_chips();
     }
     *word = before + 1;

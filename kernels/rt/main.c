@@ -54,41 +54,28 @@ static void write_counters(void) {
     record->steps_done = counters.steps;
     record->tiles_redone = counters.tiles_redone;
     record->packets_sent = counters.packets_sent;
-    record->packets_received = counters.packets_received;
-}
-
-static const char *error_name(uint32_t error) {
-#define NAME(number, name) case number: return name;
-    switch (error) {
-        SPINDL_EVERY_STOP(NAME)
-        default: return "unknown error";
-    }
+    record->packets_received = listeners.taken;
 }
 
 void stop(uint32_t error, uint32_t detail, uint32_t detail2) {
     VIC_DISABLE = ~(1u << SOURCE_PACKET); /* packets are still taken: one that lies about would block the router */
     ticking(0);
+    const uint32_t kernel = current_step ? current_step->kernel : 0, node = current_step ? current_step->node : 0;
     if (record) {
         record->step = counters.step;
-        record->kernel = counters.kernel_number;
-        record->node = counters.node;
+        record->kernel = kernel;
+        record->node = node;
         record->detail = detail;
         record->detail2 = detail2;
         write_counters();
         record->error = error;
     }
-    print("stop: ");
-    print(error_name(error));
-    print(" at step ");
-    print_number(counters.step);
-    print(", kernel ");
-    print_number(counters.kernel_number);
-    print(", node ");
-    print_number(counters.node);
-    print(", details ");
-    print_number(detail);
-    print(" ");
-    print_number(detail2);
+    static const char labels[6][10] = {"stop: ", " step ", " kernel ", " node ", " details ", " "};
+    const uint32_t numbers[6] = {error, counters.step, kernel, node, detail, detail2};
+    for (int i = 0; i < 6; i++) {
+        print(labels[i]);
+        print_number(numbers[i]);
+    }
     print("\n");
     set_state(STATE_RUN_TIME_EXCEPTION);
     for (;;) wait_for_interrupt();
@@ -117,7 +104,7 @@ static void set_routes(void) {
         ROUTER_MASK(i) = routes[i].mask;
         ROUTER_ROUTE(i) = routes[i].route;
     }
-    ROUTER_CONTROL = ROUTER_CONTROL | 1u;
+    ROUTER_CONTROL = (ROUTER_CONTROL & 0xffffu) | 0x00400000u | 1u; /* wait 240 router cycles, as SC&MP has it */
 }
 
 static void sleep_until_command(void) {
@@ -132,11 +119,10 @@ static void sleep_until_command(void) {
 }
 
 static void run(void) {
-    const uint32_t sent = counters.packets_sent, received = counters.packets_received;
+    const uint32_t sent = counters.packets_sent;
     uint32_t *words = (uint32_t *)&counters;
     for (uint32_t i = 0; i < sizeof counters / 4; i++) words[i] = 0;
     counters.packets_sent = sent;
-    counters.packets_received = received;
     place = (struct place){record->index, record->members, record->wake, record->leader, record->chip, record->chips,
                            (volatile uint32_t *)(uintptr_t)record->meeting};
     time_out = record->time_out;

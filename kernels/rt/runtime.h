@@ -60,54 +60,85 @@ extern uint32_t time_out; /* ticks that a wait may take */
 extern volatile uint32_t ticks;
 void tick_interrupt(void);
 
-/* Sleeps until `condition`; what it slept is added to a counter. Calls `late(limit passed)` about once per millisecond. */
-#define SLEEP_UNTIL(condition, counter, each_tick)                  \
-    do {                                                            \
-        if (condition) break;                                       \
-        const uint32_t began_ = cycle_count(), first_tick_ = ticks; \
-        uint32_t seen_ = first_tick_;                               \
-        for (;;) {                                                  \
-            const uint32_t status_ = disable_interrupts();          \
-            if (condition) {                                        \
-                restore_interrupts(status_);                        \
-                break;                                              \
-            }                                                       \
-            wait_for_interrupt();                                   \
-            restore_interrupts(status_);                            \
-            if (ticks != seen_) {                                   \
-                seen_ = ticks;                                      \
-                each_tick(seen_ - first_tick_);                     \
-            }                                                       \
-        }                                                           \
-        (counter) += cycle_count() - began_;                        \
-    } while (0)
+/* sleep.c: sleeps until ready(argument); returns the cycles. Calls late(milliseconds) about once in each of them. */
+uint32_t sleep_until(int (*ready)(uint32_t), uint32_t argument, void (*late)(uint32_t waited));
 
-/* dma.c: one queue of transfers, in order. */
-extern volatile uint32_t rows_done;
+/* dma.c, dma.S: one queue of transfers, in order. */
+enum { DMA_QUEUE = 16 }; /* ranges; a power of two, also in dma.S; the walker has at most seven under way */
+typedef struct {         /* dma.S knows these offsets */
+    uint32_t rows, system, tcm, system_pitch, tcm_pitch, description; /* left of the transfer under way */
+    uint32_t in_engine;                   /* rows given to the engine and not yet acknowledged: 0 to 2 */
+    uint32_t left;                        /* transfers behind the one under way, in its range */
+    const spindl_schedule_transfer *next; /* the first of them */
+    volatile uint32_t taken;              /* ranges; counted, never wrapped by hand */
+    uint32_t queued;
+    volatile uint32_t rows_done;
+    struct {
+        const spindl_schedule_transfer *first;
+        uint32_t count;
+    } queue[DMA_QUEUE];
+} dma_engine;
+extern dma_engine engine;
 extern volatile uint32_t dma_failed;
 extern uint32_t rows_asked;
 void dma_start(void);
-void dma_interrupt(void);
+void dma_feed(void);
 void dma_error_interrupt(void);
-void dma_enqueue(const spindl_schedule_transfer *transfer);
-void dma_wait(uint32_t rows); /* until rows_done has reached `rows` */
+uint32_t dma_enqueue(const spindl_schedule_transfer *first, uint32_t count); /* the bytes that it will move */
+void dma_wait(uint32_t rows); /* until engine.rows_done has reached `rows` */
 
 /* barrier.c: cores of a chip meet by flags of the system controller, chips by packets. */
 void packets_start(void);
-void packet_interrupt(void);
-void send_packet(uint32_t key, uint32_t payload);
+void packet_arrived(uint32_t key, uint32_t payload); /* from the interrupt */
 void meet(int all_chips);
-void answer_again(void); /* to chips that wait for a barrier that is over: their answer was lost */
+void answer_again(void); /* to those that have not heard of a barrier or an acknowledgement; if answers_due */
 
-/* walker.c */
+/* loops.c */
+void send_packet(uint32_t key, uint32_t payload);
+void send_words(uint32_t key, const uint32_t *words, uint32_t count, uint32_t gap); /* keys count up; gap in cycles */
+
+uint32_t checksum(const uint32_t *words, uint32_t count); /* of a stream's block */
+uint32_t crc_of_words(const uint32_t *table, uint32_t crc, const uint32_t *words, uint32_t count);
+
+/* streams.c, packets.S */
+typedef struct {
+    uint32_t *buffer;
+    volatile uint32_t missing; /* places */
+    uint32_t seen[32];         /* bit per place */
+} listener;
+typedef struct { /* packets.S knows these offsets */
+    struct {
+        uint32_t key, capacity; /* of the block's head; places, 0: nobody listens */
+    } place[2];
+    volatile uint32_t taken; /* packets */
+    listener of[2];
+} listening;
+extern listening listeners;
+extern volatile uint32_t answers_due; /* bits 0, 1: acknowledge the block of that slot again; 2: a barrier is over */
+void stream_arrived(uint32_t key, uint32_t payload);
+void acknowledge_again(uint32_t slots);
+
+/* walker.c, table.c */
 typedef struct {
     uint64_t cycles, kernel, dma, barrier, stream, read, written;
     uint32_t steps, tiles_redone;
-    uint32_t step, kernel_number, node; /* where it is, for errors */
-    uint32_t packets_sent, packets_received;
+    uint32_t step; /* where it is, for errors */
+    uint32_t packets_sent;
 } walk_counters;
 extern walk_counters counters;
+extern const spindl_schedule_step *current_step; /* null if it is not known */
+enum { FETCHES = 3 };
 void walk(void);
+void read_regions(void);
+void check_table(void);
+int in_regions(uint32_t start, uint32_t words, uint32_t writable);
+static inline int in_tiles(uint32_t start, uint32_t words) {
+    return start >= SPINDL_TILES_START && start <= SPINDL_TILES_END && words <= (SPINDL_TILES_END - start) >> 2;
+}
+uint32_t fetch(uint32_t slot, uint32_t sdram, uint32_t dtcm, uint32_t bytes);
+extern spindl_schedule_header header;
+extern uint32_t table_at, table_bytes; /* of the blocks */
+extern spindl_context context;
 
 /* kernel_table.c */
 typedef struct {

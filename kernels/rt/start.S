@@ -23,12 +23,7 @@ image_version:
     .word 0                         /* the builder puts the image's version here */
     ldr pc, [pc, #-0xff0]           /* the VIC names the handler */
 fast_interrupt:
-    /* r8 to r12 are this mode's own. */
-    sub lr, lr, #4
-    push {r0-r3, r12, lr}
-    bl packet_interrupt
-    pop {r0-r3, r12, lr}
-    movs pc, lr
+    b enter_packets
 
     .macro handler name, function
     .global \name
@@ -40,7 +35,6 @@ fast_interrupt:
     str r0, [r0, #0x30]             /* this interrupt has been served */
     ldm sp!, {r0-r3, r12, pc}^
     .endm
-    handler enter_dma, dma_interrupt
     handler enter_dma_error, dma_error_interrupt
     handler enter_monitor, monitor_interrupt
     handler enter_tick, tick_interrupt

@@ -53,9 +53,10 @@ ERRORS = {
     "STACK": (52, "a kernel used more stack than there is"),
     "DMA": (64, "the DMA engine reports an error; details: status, SDRAM address"),
     "DMA_TIME_OUT": (65, "waiting for DMA took too long; details: rows asked for, rows done"),
-    "BARRIER_TIME_OUT": (66, "waiting at a barrier took too long; details: bits of the missing virtual cores, those awaited"),
-    "MACHINE_TIME_OUT": (67, "waiting for other chips took too long; details: bits of missing chips, number of the barrier"),
-    "STREAM_TIME_OUT": (68, "waiting for a stream took too long; details: stream, block"),
+    "BARRIER_TIME_OUT": (66, "waiting at a barrier took too long; details: bits of missing virtual cores, of all"),
+    "MACHINE_TIME_OUT": (67, "waiting for other chips took too long; details: bits of missing chips, the barrier"),
+    "RECEIVE_TIME_OUT": (68, "waiting for a stream's block took too long; details: key of its head, places missing"),
+    "ACKNOWLEDGE_TIME_OUT": (70, "receivers do not acknowledge a block; details: key of its head, bits of receivers"),
     "SEND_TIME_OUT": (69, "the network takes no packets; detail: key"),
     "UNDEFINED": (80, "undefined instruction; details: its address, status"),
     "PREFETCH": (81, "instruction fetch outside memory; details: address, status"),
@@ -209,6 +210,4 @@ def c_header() -> str:
     lines += [f"#define SPINDL_{name} {value}u" for name, value in macros.items()]
     for record in (CORE, REGION, ROUTE, STEP_COUNTERS):
         lines += ["", *record.c_typedef()]
-    lines += ["", "/* X(number, name) for every error. */", "#define SPINDL_EVERY_STOP(X) \\"]
-    lines += [f'    X({number}, "{name}") \\' for name, (number, _) in ERRORS.items()]
     return "\n".join([*lines, "", "#endif", ""])

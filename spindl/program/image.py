@@ -6,8 +6,8 @@ python -m spindl.program.image [FILE]      builds it and prints where its bytes 
 from __future__ import annotations
 
 import json
-import re
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -97,33 +97,58 @@ def tuned_kernels(objects: list[Path]) -> list[str]:
     return sorted(name for name in KERNELS if f"spindl_{name}" in defined)
 
 
-def build_image(kernels: Path, cache: Path) -> Image:
+def build_image(kernels: Path, cache: Path, names: Collection[str] | None = None) -> Image:
     """Compiles and links the image, from the cache where nothing has changed.
 
     Args:
         kernels: the folder with include, ref, arm and rt.
         cache: where objects are kept.
+        names: kernels to put in; None: all of them. Another selection is another image, with another version.
 
     Raises:
         ImageError: with what compiler or linker say; also if a size gate is passed.
     """
-    return _image(link_image(kernels, cache))
+    return _image(link_image(kernels, cache, names))
 
 
-def link_image(kernels: Path, cache: Path) -> Elf:
+def link_image(kernels: Path, cache: Path, names: Collection[str] | None = None) -> Elf:
     """The linked image as ELF; see `build_image`."""
+    script = (kernels / "rt" / "image.ld").read_text()
+    objects = [path for group in _objects(kernels, cache, names).values() for path in group]
+    return read_elf(link(objects, script, cache, "image"))
+
+
+def _objects(kernels: Path, cache: Path, names: Collection[str] | None) -> dict[str, list[Path]]:
+    """Folder -> objects of its sources; references that have a tuned version get the suffix _ref."""
     forget_headers()
     includes = (kernels / "include", kernels / "include" / "generated", kernels / "ref")
+    selection = _selection(cache, names)
 
-    def sources(folder: str) -> list[Path]:
-        return sorted(path for path in (kernels / folder).iterdir() if path.suffix in SOURCES)
+    def made(folder: str, defines: tuple[str, ...] = ()) -> list[Path]:
+        sources = sorted(path for path in (kernels / folder).glob("*") if path.suffix in SOURCES)
+        return [
+            compile_object(path, (*includes, *([selection] if path.stem == "kernel_table" else [])), cache, defines)
+            for path in sources
+        ]
 
-    tuned_objects = [compile_object(path, includes, cache) for path in sources("arm")]
-    defines = tuple(f"spindl_{name}=spindl_{name}_ref" for name in tuned_kernels(tuned_objects))
-    references = [compile_object(path, includes, cache, defines) for path in sources("ref")]
-    runtime = [compile_object(path, includes, cache) for path in sources("rt")]
-    script = (kernels / "rt" / "image.ld").read_text()
-    return read_elf(link([*runtime, *tuned_objects, *references], script, cache, "image"))
+    tuned = made("arm")
+    renamed = tuple(f"spindl_{name}=spindl_{name}_ref" for name in tuned_kernels(tuned))
+    return {"rt": made("rt"), "arm": tuned, "ref": made("ref", renamed)}
+
+
+def _selection(cache: Path, names: Collection[str] | None) -> Path:
+    """A folder with the header that tells the table of kernels which ones are in the image."""
+    chosen = [name for name in KERNELS if names is None or name in names]
+    unknown = sorted(set(names or ()) - set(KERNELS))
+    if unknown:
+        raise ImageError(f"there are no kernels {', '.join(unknown)}", "image")
+    text = "#define SPINDL_SELECTED(X) " + " ".join(f"X({name})" for name in chosen) + "\n"
+    folder = cache / f"selection-{sha256(text.encode()).hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    header = folder / "spindl_selection.h"
+    if not header.exists() or header.read_text() != text:
+        header.write_text(text)
+    return folder
 
 
 def _image(elf: Elf) -> Image:
@@ -138,16 +163,25 @@ def _image(elf: Elf) -> Image:
     return Image(stamped, data, sha, {name: value for name, (value, _) in sorted(elf.symbols.items())})
 
 
-def sizes(elf: Elf) -> dict[str, int]:
-    """Bytes of code and constants by part of the image; `data` is what lies in DTCM without stacks."""
-    parts = {"runtime": 0, "kernels": 0, "helpers": 0}
-    code = sum(len(data) for address, data, _ in elf.segments if address < ITCM_GATE)
-    kernel = re.compile("|".join(f"spindl_{name}(_|$)" for name in KERNELS))
-    for name, (value, size) in elf.symbols.items():
+def sizes(kernels: Path, cache: Path, names: Collection[str] | None = None) -> dict[str, int]:
+    """Bytes of code and constants by source file, "helpers" for the compiler's own, and what lies in DTCM."""
+    elf = link_image(kernels, cache, names)
+    home = {
+        name: f"{folder}/{path.name.rsplit('-', 1)[0]}"
+        for folder, paths in _objects(kernels, cache, names).items()
+        for path in paths
+        for name in read_elf(path).symbols
+    }
+    stems = {name.split("/")[1]: name for name in home.values()}
+    named = [(home.get(name, "helpers"), value, size) for name, (value, size) in elf.symbols.items()]
+    named += [(stems.get(Path(file).stem, "helpers"), value, size) for file, _, value, size in elf.locals]
+    parts: dict[str, int] = {}
+    for part, value, size in named:
         if value < ITCM_GATE and size:
-            part = "helpers" if name.startswith("__") else "kernels" if kernel.match(name) else "runtime"
-            parts[part] += size
-    parts["not attributed (local functions, constants)"] = code - sum(parts.values())
+            parts[part] = parts.get(part, 0) + size
+    parts = dict(sorted(parts.items()))
+    code = sum(len(data) for address, data, _ in elf.segments if address < ITCM_GATE)
+    parts["without a name (vectors, constants)"] = code - sum(parts.values())
     parts["code in all"] = code
     parts["data"] = elf.symbols["zero_end"][0] - DATA_START
     parts["stack"] = elf.symbols["main_stack"][0] - elf.symbols["zero_end"][0]
@@ -156,9 +190,8 @@ def sizes(elf: Elf) -> dict[str, int]:
 
 def main() -> None:
     """Build the clone's image; print its sizes."""
-    elf = link_image(ROOT / "kernels", ROOT / "build" / "arm")
-    image = _image(elf)
-    for name, size in sizes(elf).items():
+    image = build_image(ROOT / "kernels", ROOT / "build" / "arm")
+    for name, size in sizes(ROOT / "kernels", ROOT / "build" / "arm").items():
         print(f"{size:6d} {name}")
     print(f"version {image.version:#010x}")
     if len(sys.argv) > 1:

@@ -38,15 +38,13 @@ MAGIC = int.from_bytes(b"SPDL", "little")
 FLAGS = {
     "BARRIER_BEFORE": 1,
     "BARRIER_AFTER": 2,
-    "WAIT_STREAM": 4,
     "LAST": 8,
     "ORDERED": 16,
     "IF_SET": 32,
     "MACHINE": 64,
 }
-"""Of a step: meet the chip's other cores before or after it (all stores done); wait for a stream's block; the last step
-of the table; begin its loads only when all before it is done; leave it out if the word at `condition` is 0; barriers of
-all chips."""
+"""Of a step: meet the chip's other cores before or after it (all stores done); the last step of the table; begin its
+loads only when all before it is done; leave it out if the word at `condition` is 0; its barriers are of all chips."""
 DIRECTIONS = {"TO_DTCM": 0, "TO_SDRAM": 1}
 
 HEADER = RecordType(
@@ -76,7 +74,7 @@ STEP = RecordType(
         Field("loads", "H", "transfers before the kernel"),
         Field("stores", "H", "transfers after it, behind the loads"),
         Field("words", "H", "argument words, behind the transfers"),
-        Field("stream", "H", "stream to wait for, with WAIT_STREAM"),
+        Field("reserved", "H", "0"),
         Field("next", "I", "bytes of the next step's block; 0 at the last step"),
     ),
 )
@@ -121,7 +119,6 @@ class Step:
     words: tuple[int, ...] = ()
     barrier_before: bool = False
     barrier_after: bool = False
-    stream: int | None = None
     ordered: bool = False
     condition: int | None = None
     machine: bool = False
@@ -162,7 +159,7 @@ def encode(schedule: Schedule) -> bytes:
     blocks = []
     for number, step in enumerate(steps):
         flags = FLAGS["BARRIER_BEFORE"] * step.barrier_before | FLAGS["BARRIER_AFTER"] * step.barrier_after
-        flags |= FLAGS["WAIT_STREAM"] * (step.stream is not None) | FLAGS["LAST"] * (number == len(steps) - 1)
+        flags |= FLAGS["LAST"] * (number == len(steps) - 1)
         flags |= FLAGS["ORDERED"] * step.ordered | FLAGS["IF_SET"] * (step.condition is not None)
         flags |= FLAGS["MACHINE"] * step.machine
         head = {
@@ -173,7 +170,7 @@ def encode(schedule: Schedule) -> bytes:
             "loads": len(step.loads),
             "stores": len(step.stores),
             "words": len(step.words),
-            "stream": step.stream or 0,
+            "reserved": 0,
             "next": sizes[number + 1] if number + 1 < len(steps) else 0,
         }
         both = ((step.loads, "TO_DTCM"), (step.stores, "TO_SDRAM"))
@@ -252,7 +249,6 @@ def decode(data: bytes) -> Schedule:
                 tuple(int.from_bytes(body[i : i + 4], "little") for i in range(words_at, end, 4)),
                 bool(s["flags"] & FLAGS["BARRIER_BEFORE"]),
                 bool(s["flags"] & FLAGS["BARRIER_AFTER"]),
-                s["stream"] if s["flags"] & FLAGS["WAIT_STREAM"] else None,
                 bool(s["flags"] & FLAGS["ORDERED"]),
                 s["condition"] if s["flags"] & FLAGS["IF_SET"] else None,
                 bool(s["flags"] & FLAGS["MACHINE"]),

@@ -5,10 +5,17 @@ A block is up to 1,023 words. Each word is one packet with a 32-bit payload; its
     key[31:14] stream   key[13:10] block number modulo 16   key[9:0] place in the block
 
 Place 0 carries the block's head: its number of words (low 16 bits) and a 16-bit checksum of them (high 16 bits).
-Packets may
-come in any order and more than once. A receiver places by index, ignores repeats, and acknowledges a block when all
-of it is
-there; until then the sender keeps it, and sends again the places that the receiver names.
+Packets may come in any order and more than once. A receiver places by index, ignores repeats, and acknowledges a
+block when all of it is there; until then the sender keeps it, and sends again the places that the receiver names.
+
+Data streams have even numbers; stream + 1 leads back, from the receivers to the sender, with the block's number:
+
+    acknowledgement   place 0, payload = check << 16 | receiver
+    request           first missing place, payload = 1 << 31 | check << 16 | number of places << 5 | receiver
+
+The check, 15 bits, is that of the block's key: a word whose key was changed on its way is not taken for an answer.
+
+The kernels `send`, `listen` and `receive` of the runtime do this on the cores.
 """
 
 from __future__ import annotations
@@ -18,11 +25,13 @@ from dataclasses import dataclass, field
 
 from spindl.program.errors import ProgramError
 
-STREAM_VERSION = 1
+STREAM_VERSION = 2
 """Raised whenever the key or the head changes."""
 STREAM_BITS, BLOCK_BITS, PLACE_BITS = 18, 4, 10
 LARGEST_BLOCK = (1 << PLACE_BITS) - 1
 BLOCK_NUMBERS = 1 << BLOCK_BITS
+STREAM_MASK = (1 << STREAM_BITS) - 1 << (BLOCK_BITS + PLACE_BITS)
+"""Bits of a key that say which stream: the mask of its router entries."""
 
 Packet = tuple[int, int]
 """(key, payload), both 32 bits."""
@@ -38,6 +47,12 @@ def key(stream: int, block: int, place: int) -> int:
 def checksum(words: Sequence[int]) -> int:
     """Sum of the words' halves, each times its place, modulo 2^16 - 1: finds changed and exchanged words."""
     return sum((2 * i + 1) * (w & 0xFFFF) + (2 * i + 2) * (w >> 16) for i, w in enumerate(words)) % 0xFFFF
+
+
+def answer(stream: int, block: int, receiver: int, first: int = 0, places: int = 0) -> Packet:
+    """What a receiver (0 to 31) sends back: an acknowledgement, or a request for `places` places from `first` on."""
+    check = (key(stream, block, 0) >> PLACE_BITS ^ 0x5A5A) & 0x7FFF
+    return key(stream + 1, block, first), (places > 0) << 31 | check << 16 | places << 5 | receiver
 
 
 def packets(stream: int, block: int, words: Sequence[int]) -> list[Packet]:

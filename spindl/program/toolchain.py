@@ -142,6 +142,7 @@ class Elf:
         entry: address of the first instruction.
         segments: (address, bytes, size in memory) of what is loaded.
         symbols: name -> (value, size) of defined global symbols.
+        locals: (source file, name, value, size) of the others that have a size.
         sections: name -> (address, size).
         undefined: names that another file has to define.
     """
@@ -149,6 +150,7 @@ class Elf:
     entry: int
     segments: tuple[tuple[int, bytes, int], ...]
     symbols: dict[str, tuple[int, int]]
+    locals: tuple[tuple[str, str, int, int], ...]
     sections: dict[str, tuple[int, int]]
     undefined: frozenset[str]
 
@@ -173,13 +175,19 @@ def read_elf(path: Path) -> Elf:
     named = {text(heads[names_index][4] + head[0]): (head[3], head[5]) for head in heads}
     symbols: dict[str, tuple[int, int]] = {}
     undefined: set[str] = set()
+    private: list[tuple[str, str, int, int]] = []
+    file = ""
     for head in heads:
         if head[1] == 2:  # symbol table
             for at in range(head[4], head[4] + head[5], 16):
                 name_at, value, size, info, _, index = struct.unpack_from("<IIIBBH", data, at)
                 name = text(heads[head[6]][4] + name_at)
-                if info >> 4 and name and index == 0:
+                if info == 4:  # the local symbols behind it are of this source file
+                    file = name
+                elif info >> 4 == 0 and size:
+                    private.append((file, name, value, size))
+                elif info >> 4 and name and index == 0:
                     undefined.add(name)
                 elif info >> 4 and name:
                     symbols[name] = (value, size)
-    return Elf(entry, tuple(loaded), symbols, named, frozenset(undefined))
+    return Elf(entry, tuple(loaded), symbols, tuple(private), named, frozenset(undefined))

@@ -105,7 +105,7 @@ def places(name: str) -> list[str]:
 
 @cache
 def _arm_objects() -> tuple[Path, ...]:
-    sources = sorted(path for path in (ROOT / "kernels" / "arm").iterdir() if path.suffix in {".c", ".s", ".S"})
+    sources = sorted(path for path in (ROOT / "kernels" / "arm").glob("*") if path.suffix in {".c", ".s", ".S"})
     return tuple(compile_object(path, INCLUDES, CACHE) for path in sources)
 
 

@@ -7,19 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spindl.program.image import Image, load_image
+from spindl.emulator import Faults, emulate
+from spindl.program.image import Image
 from spindl.program.kernels import KERNELS
+from spindl.program.load import Setting
 from spindl.program.schedule import Schedule, Step, Tables, Transfer
-from spindl.run.emu.direct import SDRAM, Result, walk
+from spindl.run.emu.direct import CONTROL, SDRAM, Result, walk, walk_chips
 
 COPY = KERNELS["copy"]
 A, B, C = 0x400000, 0x401000, 0x402000
 OUT = SDRAM + 0x100000
-
-
-@pytest.fixture(scope="module")
-def image() -> Image:
-    return load_image()
 
 
 def copy(x: int, y: int, words: int) -> tuple[int, ...]:
@@ -103,3 +100,81 @@ def test_cores_exchange_blocks_at_barriers(image: Image, cores: int) -> None:
     blocks = [given[i * block : (i + 1) * block] for i in range(cores)]
     turned = [blocks[(i + rounds) % cores] for i in range(cores)]
     assert done.read(SDRAM, len(given)) == b"".join(turned)
+
+
+CHIPS = ((0, 0), (1, 0), (0, 1), (1, 1))
+ALL_SDRAM = Setting(((SDRAM, CONTROL, True),), chips=len(CHIPS), time_out=20)
+
+
+def machine_steps(slow: bool, rounds: int = 4) -> tuple[Step, ...]:
+    work = Step(COPY.number, 0, words=copy(A, B, 10000 if slow else 1))
+    return tuple(step for _ in range(rounds) for step in (work, Step(0, 1, barrier_before=True, machine=True)))
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.2])
+def test_chips_meet(image: Image, loss: float) -> None:
+    """One core of one chip is slow: all others wait for it in every round, also when packets are lost on the way."""
+    tables = Tables(cores=3)
+    schedules = {
+        xy: [Schedule(machine_steps(xy == (1, 1) and core == 2), image.version, tables) for core in range(3)]
+        for xy in CHIPS
+    }
+    faults = Faults(packet_loss=loss, seed=5)
+    done = walk_chips(image, schedules, {}, ALL_SDRAM, machine=emulate("spin3", connected=False, faults=faults))
+    done.check()
+    slow = done.cores[1, 1][2].counters["kernel_cycles"]
+    for xy, cores in done.cores.items():
+        for index, core in enumerate(cores):
+            waited = core.counters["cycles_waiting_barrier"]
+            if (xy, index) != ((1, 1), 2):
+                assert waited > 0.9 * slow
+            elif loss == 0:
+                assert waited < 0.1 * slow
+
+
+def test_a_chip_that_does_not_come_is_named(image: Image) -> None:
+    stays_away = (Step(0, 0),)
+    schedules = {xy: [Schedule(machine_steps(False) if xy != (0, 1) else stays_away, image.version)] for xy in CHIPS}
+    done = walk_chips(image, schedules, {}, ALL_SDRAM)
+    found = done.cores[0, 0][0].error or done.cores[1, 0][0].error
+    assert found is not None
+    assert (found.name, found.step) == ("MACHINE_TIME_OUT", 1)
+    leading = done.cores[0, 0][0].error
+    assert leading is None or leading.details == (1 << CHIPS.index((0, 1)), 1)
+
+
+def test_a_strict_machine_has_nothing_to_report(image: Image) -> None:
+    """No reads of memory that was never written, nothing unaligned, unmapped or unknown."""
+    given = data(64 * 8)
+
+    def step(i: int, core: int) -> Step:
+        at = SDRAM + 256 * core + 64 * i
+        store = Transfer(OUT + 256 * core + 64 * i, B, 64)
+        return Step(COPY.number, i, (Transfer(at, A, 64),), (store,), copy(A, B, 16), barrier_after=True)
+
+    machine = emulate("spin3", connected=False, strict="warn")
+    schedules = [Schedule(tuple(step(i, core) for i in range(4)), image.version, Tables(2)) for core in range(2)]
+    done = walk(image, schedules, {SDRAM: given}, machine=machine)
+    done.check()
+    assert done.read(OUT, len(given)) == given
+    assert machine.chip(0, 0).reports == []
+
+
+def test_a_machine_walks_again(image: Image) -> None:
+    """Also after an odd number of barriers, which leaves the chip's flags set."""
+    machine = emulate("spin3", connected=False)
+    for turn in range(3):
+        given = data(256, seed=turn)
+        steps = (Step(0, 0, (Transfer(SDRAM, A, 256),), (Transfer(OUT, A, 256),), barrier_after=True),)
+        done = walk(image, [Schedule(steps, image.version, Tables(3))] * 3, {SDRAM: given}, machine=machine)
+        done.check()
+        assert done.read(OUT, 256) == given
+
+
+def test_the_same_walk_takes_the_same_cycles(image: Image) -> None:
+    def cycles() -> list[dict[str, int]]:
+        steps = tuple(Step(0, i, (Transfer(SDRAM, A, 400),), barrier_after=True) for i in range(9))
+        done = walk(image, [Schedule(steps, image.version, Tables(7))] * 7, {})
+        return [core.counters for core in done.cores[0, 0]]
+
+    assert cycles() == cycles()

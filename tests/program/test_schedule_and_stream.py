@@ -48,9 +48,9 @@ STEPS = st.builds(
     st.lists(WORDS, max_size=5).map(tuple),
     st.booleans(),
     st.booleans(),
-    st.none() | st.integers(0, 2**16 - 1),
     st.booleans(),
     st.none() | st.integers(0, 2**32 - 1),
+    st.booleans(),
 )
 HALVES = st.integers(0, 2**16 - 1)
 SCHEDULES = st.builds(

@@ -42,7 +42,8 @@
 #define SPINDL_STOP_DMA_TIME_OUT 65u
 #define SPINDL_STOP_BARRIER_TIME_OUT 66u
 #define SPINDL_STOP_MACHINE_TIME_OUT 67u
-#define SPINDL_STOP_STREAM_TIME_OUT 68u
+#define SPINDL_STOP_RECEIVE_TIME_OUT 68u
+#define SPINDL_STOP_ACKNOWLEDGE_TIME_OUT 70u
 #define SPINDL_STOP_SEND_TIME_OUT 69u
 #define SPINDL_STOP_UNDEFINED 80u
 #define SPINDL_STOP_PREFETCH 81u
@@ -120,40 +121,5 @@ typedef struct {
     uint32_t total; /* cycles from the end of the step before to the end of this one */
 } spindl_step_counters;
 typedef char spindl_step_counters_size[sizeof(spindl_step_counters) == 16 ? 1 : -1];
-
-/* X(number, name) for every error. */
-#define SPINDL_EVERY_STOP(X) \
-    X(0, "NONE") \
-    X(1, "ARGUMENT") \
-    X(2, "SCRATCH") \
-    X(3, "RANGE") \
-    X(32, "RECORD") \
-    X(33, "IMAGE") \
-    X(34, "COMMAND") \
-    X(35, "REGIONS") \
-    X(40, "SCHEDULE_PLACE") \
-    X(41, "SCHEDULE_MAGIC") \
-    X(42, "SCHEDULE_VERSION") \
-    X(43, "SCHEDULE_CRC") \
-    X(44, "SCHEDULE_BLOCK") \
-    X(45, "SCHEDULE_TABLES") \
-    X(53, "SCHEDULE_CORES") \
-    X(46, "KERNEL") \
-    X(47, "KERNEL_WORDS") \
-    X(48, "TRANSFER_SDRAM") \
-    X(49, "TRANSFER_DTCM") \
-    X(50, "TRANSFER_SHAPE") \
-    X(51, "CONDITION") \
-    X(52, "STACK") \
-    X(64, "DMA") \
-    X(65, "DMA_TIME_OUT") \
-    X(66, "BARRIER_TIME_OUT") \
-    X(67, "MACHINE_TIME_OUT") \
-    X(68, "STREAM_TIME_OUT") \
-    X(69, "SEND_TIME_OUT") \
-    X(80, "UNDEFINED") \
-    X(81, "PREFETCH") \
-    X(82, "DATA") \
-    X(83, "INTERRUPT") \
 
 #endif

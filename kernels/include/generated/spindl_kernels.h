@@ -44,11 +44,11 @@ enum spindl_kernel_number {
     SPINDL_KERNEL_RUNNING_VARIANCE = 107,
     SPINDL_KERNEL_PAIR_TO_WIDE = 108,
     SPINDL_KERNEL_COPY = 160,
-    SPINDL_KERNEL_SUM_ROWS = 161,
-    SPINDL_KERNEL_BEGIN_SITES = 162,
-    SPINDL_KERNEL_MERGE_SITES = 163,
     SPINDL_KERNEL_NEXT_SITES = 164,
     SPINDL_KERNEL_EXPONENTS = 165,
+    SPINDL_KERNEL_SUM_ROWS = 166,
+    SPINDL_KERNEL_BEGIN_SITES = 167,
+    SPINDL_KERNEL_MERGE_SITES = 168,
     SPINDL_KERNEL_DIRECTION = 170,
     SPINDL_KERNEL_SCALE_DIRECTION = 171,
     SPINDL_KERNEL_UPDATE = 172,
@@ -56,6 +56,9 @@ enum spindl_kernel_number {
     SPINDL_KERNEL_LARGEST_BITS = 176,
     SPINDL_KERNEL_SQUARED_NORM = 177,
     SPINDL_KERNEL_LARS_RATE = 178,
+    SPINDL_KERNEL_SEND = 240,
+    SPINDL_KERNEL_LISTEN = 241,
+    SPINDL_KERNEL_RECEIVE = 242,
 };
 
 /* The same, for macros that get the name of a kernel. */
@@ -98,11 +101,11 @@ enum spindl_kernel_number {
 #define SPINDL_NUMBER_running_variance 107
 #define SPINDL_NUMBER_pair_to_wide 108
 #define SPINDL_NUMBER_copy 160
-#define SPINDL_NUMBER_sum_rows 161
-#define SPINDL_NUMBER_begin_sites 162
-#define SPINDL_NUMBER_merge_sites 163
 #define SPINDL_NUMBER_next_sites 164
 #define SPINDL_NUMBER_exponents 165
+#define SPINDL_NUMBER_sum_rows 166
+#define SPINDL_NUMBER_begin_sites 167
+#define SPINDL_NUMBER_merge_sites 168
 #define SPINDL_NUMBER_direction 170
 #define SPINDL_NUMBER_scale_direction 171
 #define SPINDL_NUMBER_update 172
@@ -110,6 +113,9 @@ enum spindl_kernel_number {
 #define SPINDL_NUMBER_largest_bits 176
 #define SPINDL_NUMBER_squared_norm 177
 #define SPINDL_NUMBER_lars_rate 178
+#define SPINDL_NUMBER_send 240
+#define SPINDL_NUMBER_listen 241
+#define SPINDL_NUMBER_receive 242
 
 #define SPINDL_EXPONENT_CONSTANT 0
 #define SPINDL_EXPONENT_VALUE 1
@@ -321,8 +327,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_requantise_arguments;
-typedef char spindl_requantise_arguments_size[sizeof(spindl_requantise_arguments) == 48 ? 1 : -1];
+typedef char spindl_requantise_arguments_size[sizeof(spindl_requantise_arguments) == 52 ? 1 : -1];
 int spindl_requantise(const spindl_requantise_arguments *arguments, spindl_context *context);
 uint32_t spindl_requantise_cycles(const spindl_requantise_arguments *arguments);
 uint32_t spindl_requantise_scratch(const spindl_requantise_arguments *arguments);
@@ -400,8 +407,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_add_arguments;
-typedef char spindl_add_arguments_size[sizeof(spindl_add_arguments) == 36 ? 1 : -1];
+typedef char spindl_add_arguments_size[sizeof(spindl_add_arguments) == 40 ? 1 : -1];
 int spindl_add(const spindl_add_arguments *arguments, spindl_context *context);
 uint32_t spindl_add_cycles(const spindl_add_arguments *arguments);
 uint32_t spindl_add_scratch(const spindl_add_arguments *arguments);
@@ -419,8 +427,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_affine_arguments;
-typedef char spindl_affine_arguments_size[sizeof(spindl_affine_arguments) == 44 ? 1 : -1];
+typedef char spindl_affine_arguments_size[sizeof(spindl_affine_arguments) == 48 ? 1 : -1];
 int spindl_affine(const spindl_affine_arguments *arguments, spindl_context *context);
 uint32_t spindl_affine_cycles(const spindl_affine_arguments *arguments);
 uint32_t spindl_affine_scratch(const spindl_affine_arguments *arguments);
@@ -439,8 +448,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_affine_pair_arguments;
-typedef char spindl_affine_pair_arguments_size[sizeof(spindl_affine_pair_arguments) == 48 ? 1 : -1];
+typedef char spindl_affine_pair_arguments_size[sizeof(spindl_affine_pair_arguments) == 52 ? 1 : -1];
 int spindl_affine_pair(const spindl_affine_pair_arguments *arguments, spindl_context *context);
 uint32_t spindl_affine_pair_cycles(const spindl_affine_pair_arguments *arguments);
 uint32_t spindl_affine_pair_scratch(const spindl_affine_pair_arguments *arguments);
@@ -452,12 +462,12 @@ typedef struct {
     uint32_t height; /* rows of the whole input image */
     uint32_t width; /* columns of the input */
     uint32_t first_row; /* row of the image that is x's row 0 */
-    uint32_t rows; /* rows of x: all that the windows of these outputs see of the image */
+    uint32_t rows; /* rows of x (below 65536 elements): all that the windows of these outputs see */
     uint32_t first_output; /* row of the whole output that is row 0 of y (of dy) */
     uint32_t outputs; /* rows of y (of dy) */
     uint32_t output_width; /* columns of the output */
     uint32_t kernel_height; /* rows of a window */
-    uint32_t kernel_width; /* columns of a window; kernel_height * kernel_width <= 65535 */
+    uint32_t kernel_width; /* columns of a window, which has at most 256 cells */
     uint32_t stride_height; /* rows from window to window */
     uint32_t stride_width; /* columns from window to window */
     uint32_t padding_top; /* rows of padding above */
@@ -479,12 +489,12 @@ typedef struct {
     uint32_t height; /* rows of the whole input image */
     uint32_t width; /* columns of the input */
     uint32_t first_row; /* row of the image that is x's row 0 */
-    uint32_t rows; /* rows of x: all that the windows of these outputs see of the image */
+    uint32_t rows; /* rows of x (below 65536 elements): all that the windows of these outputs see */
     uint32_t first_output; /* row of the whole output that is row 0 of y (of dy) */
     uint32_t outputs; /* rows of y (of dy) */
     uint32_t output_width; /* columns of the output */
     uint32_t kernel_height; /* rows of a window */
-    uint32_t kernel_width; /* columns of a window; kernel_height * kernel_width <= 65535 */
+    uint32_t kernel_width; /* columns of a window, which has at most 256 cells */
     uint32_t stride_height; /* rows from window to window */
     uint32_t stride_width; /* columns from window to window */
     uint32_t padding_top; /* rows of padding above */
@@ -501,8 +511,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_max_pool_gradient_arguments;
-typedef char spindl_max_pool_gradient_arguments_size[sizeof(spindl_max_pool_gradient_arguments) == 108 ? 1 : -1];
+typedef char spindl_max_pool_gradient_arguments_size[sizeof(spindl_max_pool_gradient_arguments) == 112 ? 1 : -1];
 int spindl_max_pool_gradient(const spindl_max_pool_gradient_arguments *arguments, spindl_context *context);
 uint32_t spindl_max_pool_gradient_cycles(const spindl_max_pool_gradient_arguments *arguments);
 uint32_t spindl_max_pool_gradient_scratch(const spindl_max_pool_gradient_arguments *arguments);
@@ -526,8 +537,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_window_sum_arguments;
-typedef char spindl_window_sum_arguments_size[sizeof(spindl_window_sum_arguments) == 68 ? 1 : -1];
+typedef char spindl_window_sum_arguments_size[sizeof(spindl_window_sum_arguments) == 72 ? 1 : -1];
 int spindl_window_sum(const spindl_window_sum_arguments *arguments, spindl_context *context);
 uint32_t spindl_window_sum_cycles(const spindl_window_sum_arguments *arguments);
 uint32_t spindl_window_sum_scratch(const spindl_window_sum_arguments *arguments);
@@ -551,8 +563,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_window_sum_gradient_arguments;
-typedef char spindl_window_sum_gradient_arguments_size[sizeof(spindl_window_sum_gradient_arguments) == 68 ? 1 : -1];
+typedef char spindl_window_sum_gradient_arguments_size[sizeof(spindl_window_sum_gradient_arguments) == 72 ? 1 : -1];
 int spindl_window_sum_gradient(const spindl_window_sum_gradient_arguments *arguments, spindl_context *context);
 uint32_t spindl_window_sum_gradient_cycles(const spindl_window_sum_gradient_arguments *arguments);
 uint32_t spindl_window_sum_gradient_scratch(const spindl_window_sum_gradient_arguments *arguments);
@@ -567,8 +580,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_sigmoid_arguments;
-typedef char spindl_sigmoid_arguments_size[sizeof(spindl_sigmoid_arguments) == 32 ? 1 : -1];
+typedef char spindl_sigmoid_arguments_size[sizeof(spindl_sigmoid_arguments) == 36 ? 1 : -1];
 int spindl_sigmoid(const spindl_sigmoid_arguments *arguments, spindl_context *context);
 uint32_t spindl_sigmoid_cycles(const spindl_sigmoid_arguments *arguments);
 uint32_t spindl_sigmoid_scratch(const spindl_sigmoid_arguments *arguments);
@@ -585,8 +599,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_sigmoid_gradient_arguments;
-typedef char spindl_sigmoid_gradient_arguments_size[sizeof(spindl_sigmoid_gradient_arguments) == 40 ? 1 : -1];
+typedef char spindl_sigmoid_gradient_arguments_size[sizeof(spindl_sigmoid_gradient_arguments) == 44 ? 1 : -1];
 int spindl_sigmoid_gradient(const spindl_sigmoid_gradient_arguments *arguments, spindl_context *context);
 uint32_t spindl_sigmoid_gradient_cycles(const spindl_sigmoid_gradient_arguments *arguments);
 uint32_t spindl_sigmoid_gradient_scratch(const spindl_sigmoid_gradient_arguments *arguments);
@@ -602,8 +617,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_softmax_arguments;
-typedef char spindl_softmax_arguments_size[sizeof(spindl_softmax_arguments) == 36 ? 1 : -1];
+typedef char spindl_softmax_arguments_size[sizeof(spindl_softmax_arguments) == 40 ? 1 : -1];
 int spindl_softmax(const spindl_softmax_arguments *arguments, spindl_context *context);
 uint32_t spindl_softmax_cycles(const spindl_softmax_arguments *arguments);
 uint32_t spindl_softmax_scratch(const spindl_softmax_arguments *arguments);
@@ -621,8 +637,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_softmax_gradient_arguments;
-typedef char spindl_softmax_gradient_arguments_size[sizeof(spindl_softmax_gradient_arguments) == 44 ? 1 : -1];
+typedef char spindl_softmax_gradient_arguments_size[sizeof(spindl_softmax_gradient_arguments) == 48 ? 1 : -1];
 int spindl_softmax_gradient(const spindl_softmax_gradient_arguments *arguments, spindl_context *context);
 uint32_t spindl_softmax_gradient_cycles(const spindl_softmax_gradient_arguments *arguments);
 uint32_t spindl_softmax_gradient_scratch(const spindl_softmax_gradient_arguments *arguments);
@@ -644,8 +661,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_dropout_arguments;
-typedef char spindl_dropout_arguments_size[sizeof(spindl_dropout_arguments) == 60 ? 1 : -1];
+typedef char spindl_dropout_arguments_size[sizeof(spindl_dropout_arguments) == 64 ? 1 : -1];
 int spindl_dropout(const spindl_dropout_arguments *arguments, spindl_context *context);
 uint32_t spindl_dropout_cycles(const spindl_dropout_arguments *arguments);
 uint32_t spindl_dropout_scratch(const spindl_dropout_arguments *arguments);
@@ -664,8 +682,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_cross_entropy_arguments;
-typedef char spindl_cross_entropy_arguments_size[sizeof(spindl_cross_entropy_arguments) == 48 ? 1 : -1];
+typedef char spindl_cross_entropy_arguments_size[sizeof(spindl_cross_entropy_arguments) == 52 ? 1 : -1];
 int spindl_cross_entropy(const spindl_cross_entropy_arguments *arguments, spindl_context *context);
 uint32_t spindl_cross_entropy_cycles(const spindl_cross_entropy_arguments *arguments);
 uint32_t spindl_cross_entropy_scratch(const spindl_cross_entropy_arguments *arguments);
@@ -683,8 +702,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_squared_error_arguments;
-typedef char spindl_squared_error_arguments_size[sizeof(spindl_squared_error_arguments) == 44 ? 1 : -1];
+typedef char spindl_squared_error_arguments_size[sizeof(spindl_squared_error_arguments) == 48 ? 1 : -1];
 int spindl_squared_error(const spindl_squared_error_arguments *arguments, spindl_context *context);
 uint32_t spindl_squared_error_cycles(const spindl_squared_error_arguments *arguments);
 uint32_t spindl_squared_error_scratch(const spindl_squared_error_arguments *arguments);
@@ -703,8 +723,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_binary_cross_entropy_arguments;
-typedef char spindl_binary_cross_entropy_arguments_size[sizeof(spindl_binary_cross_entropy_arguments) == 48 ? 1 : -1];
+typedef char spindl_binary_cross_entropy_arguments_size[sizeof(spindl_binary_cross_entropy_arguments) == 52 ? 1 : -1];
 int spindl_binary_cross_entropy(const spindl_binary_cross_entropy_arguments *arguments, spindl_context *context);
 uint32_t spindl_binary_cross_entropy_cycles(const spindl_binary_cross_entropy_arguments *arguments);
 uint32_t spindl_binary_cross_entropy_scratch(const spindl_binary_cross_entropy_arguments *arguments);
@@ -918,6 +939,29 @@ int spindl_copy(const spindl_copy_arguments *arguments, spindl_context *context)
 uint32_t spindl_copy_cycles(const spindl_copy_arguments *arguments);
 uint32_t spindl_copy_scratch(const spindl_copy_arguments *arguments);
 
+/* After a step: states become those of the next step (docs/numbers.md, delayed scaling). */
+typedef struct {
+    uint32_t states; /* address: [count] spindl_site_state */
+    uint32_t sites; /* address: [count] spindl_site, merged over all cores */
+    uint32_t count; /* sites */
+} spindl_next_sites_arguments;
+typedef char spindl_next_sites_arguments_size[sizeof(spindl_next_sites_arguments) == 12 ? 1 : -1];
+int spindl_next_sites(const spindl_next_sites_arguments *arguments, spindl_context *context);
+uint32_t spindl_next_sites_cycles(const spindl_next_sites_arguments *arguments);
+uint32_t spindl_next_sites_scratch(const spindl_next_sites_arguments *arguments);
+
+/* Fills the exponent table at the start of a step, or the exponents of the State at its end. SPINDL_ERROR_ARGUMENT for an unknown rule, value, site or word. */
+typedef struct {
+    uint32_t rules; /* address: [count] spindl_exponent_rule, applied in order */
+    uint32_t state; /* address: int32 words */
+    uint32_t count; /* rules */
+    uint32_t state_count; /* words of state */
+} spindl_exponents_arguments;
+typedef char spindl_exponents_arguments_size[sizeof(spindl_exponents_arguments) == 16 ? 1 : -1];
+int spindl_exponents(const spindl_exponents_arguments *arguments, spindl_context *context);
+uint32_t spindl_exponents_cycles(const spindl_exponents_arguments *arguments);
+uint32_t spindl_exponents_scratch(const spindl_exponents_arguments *arguments);
+
 /* y (+)= sum of the rows of x, exactly: gradient groups, partial sums of cores, losses of images (count 1). */
 typedef struct {
     uint32_t x; /* address: [rows][count] of x_bytes bytes each */
@@ -956,29 +1000,6 @@ typedef char spindl_merge_sites_arguments_size[sizeof(spindl_merge_sites_argumen
 int spindl_merge_sites(const spindl_merge_sites_arguments *arguments, spindl_context *context);
 uint32_t spindl_merge_sites_cycles(const spindl_merge_sites_arguments *arguments);
 uint32_t spindl_merge_sites_scratch(const spindl_merge_sites_arguments *arguments);
-
-/* After a step: states become those of the next step (docs/numbers.md, delayed scaling). */
-typedef struct {
-    uint32_t states; /* address: [count] spindl_site_state */
-    uint32_t sites; /* address: [count] spindl_site, merged over all cores */
-    uint32_t count; /* sites */
-} spindl_next_sites_arguments;
-typedef char spindl_next_sites_arguments_size[sizeof(spindl_next_sites_arguments) == 12 ? 1 : -1];
-int spindl_next_sites(const spindl_next_sites_arguments *arguments, spindl_context *context);
-uint32_t spindl_next_sites_cycles(const spindl_next_sites_arguments *arguments);
-uint32_t spindl_next_sites_scratch(const spindl_next_sites_arguments *arguments);
-
-/* Fills the exponent table at the start of a step, or the exponents of the State at its end. SPINDL_ERROR_ARGUMENT for an unknown rule, value, site or word. */
-typedef struct {
-    uint32_t rules; /* address: [count] spindl_exponent_rule, applied in order */
-    uint32_t state; /* address: int32 words */
-    uint32_t count; /* rules */
-    uint32_t state_count; /* words of state */
-} spindl_exponents_arguments;
-typedef char spindl_exponents_arguments_size[sizeof(spindl_exponents_arguments) == 16 ? 1 : -1];
-int spindl_exponents(const spindl_exponents_arguments *arguments, spindl_context *context);
-uint32_t spindl_exponents_cycles(const spindl_exponents_arguments *arguments);
-uint32_t spindl_exponents_scratch(const spindl_exponents_arguments *arguments);
 
 /* D = T(decay * W) + T(gradient), terms at e_site; further gradients by further calls with master 0, first 0. At most five gradients. y may be an int64 gradient. */
 typedef struct {
@@ -1103,7 +1124,38 @@ int spindl_lars_rate(const spindl_lars_rate_arguments *arguments, spindl_context
 uint32_t spindl_lars_rate_cycles(const spindl_lars_rate_arguments *arguments);
 uint32_t spindl_lars_rate_scratch(const spindl_lars_rate_arguments *arguments);
 
-/* X(name) for every kernel. */
+/* Sends a block and waits until every receiver has it; sends again what they ask for. */
+typedef struct {
+    uint32_t stream; /* its number, even; the answers use stream + 1 */
+    uint32_t block; /* number of the block */
+    uint32_t x; /* the words, a multiple of 4 */
+    uint32_t words; /* their number, 1 to 1023 */
+    uint32_t receivers; /* bits of the receivers that have to acknowledge */
+    uint32_t gap; /* cycles from packet to packet, at least */
+} spindl_send_arguments;
+typedef char spindl_send_arguments_size[sizeof(spindl_send_arguments) == 24 ? 1 : -1];
+int spindl_send(const spindl_send_arguments *arguments, spindl_context *context);
+
+/* From now on the block's packets are taken: the word of place p goes to y + 4 p, the head to y. */
+typedef struct {
+    uint32_t slot; /* 0 or 1: two blocks can be under way */
+    uint32_t stream; /* its number, even; the answers use stream + 1 */
+    uint32_t block; /* number of the block */
+    uint32_t y; /* room for the block's head and its words, a multiple of 4 */
+    uint32_t words; /* number of words, 1 to 1023 */
+} spindl_listen_arguments;
+typedef char spindl_listen_arguments_size[sizeof(spindl_listen_arguments) == 20 ? 1 : -1];
+int spindl_listen(const spindl_listen_arguments *arguments, spindl_context *context);
+
+/* Waits until the block is complete, asking for what is missing; checks and acknowledges it. */
+typedef struct {
+    uint32_t slot; /* as given to listen */
+    uint32_t receiver; /* number of this receiver, 0 to 31 */
+} spindl_receive_arguments;
+typedef char spindl_receive_arguments_size[sizeof(spindl_receive_arguments) == 8 ? 1 : -1];
+int spindl_receive(const spindl_receive_arguments *arguments, spindl_context *context);
+
+/* X(name) for every kernel that is also built for the host. */
 #define SPINDL_EVERY_KERNEL(X) \
     X(convolution) \
     X(convolution_input_gradient) \
@@ -1144,11 +1196,11 @@ uint32_t spindl_lars_rate_scratch(const spindl_lars_rate_arguments *arguments);
     X(running_variance) \
     X(pair_to_wide) \
     X(copy) \
+    X(next_sites) \
+    X(exponents) \
     X(sum_rows) \
     X(begin_sites) \
     X(merge_sites) \
-    X(next_sites) \
-    X(exponents) \
     X(direction) \
     X(scale_direction) \
     X(update) \
@@ -1156,5 +1208,11 @@ uint32_t spindl_lars_rate_scratch(const spindl_lars_rate_arguments *arguments);
     X(largest_bits) \
     X(squared_norm) \
     X(lars_rate) \
+
+/* X(name) for those that need a core's runtime. */
+#define SPINDL_EVERY_RUNTIME_KERNEL(X) \
+    X(send) \
+    X(listen) \
+    X(receive) \
 
 #endif

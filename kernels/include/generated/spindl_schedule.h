@@ -8,7 +8,6 @@
 #define SPINDL_SCHEDULE_MAGIC 1279545427u
 #define SPINDL_STEP_BARRIER_BEFORE 1u
 #define SPINDL_STEP_BARRIER_AFTER 2u
-#define SPINDL_STEP_WAIT_STREAM 4u
 #define SPINDL_STEP_LAST 8u
 #define SPINDL_STEP_ORDERED 16u
 #define SPINDL_STEP_IF_SET 32u
@@ -41,7 +40,7 @@ typedef struct {
     uint16_t loads; /* transfers before the kernel */
     uint16_t stores; /* transfers after it, behind the loads */
     uint16_t words; /* argument words, behind the transfers */
-    uint16_t stream; /* stream to wait for, with WAIT_STREAM */
+    uint16_t reserved; /* 0 */
     uint32_t next; /* bytes of the next step's block; 0 at the last step */
 } spindl_schedule_step;
 typedef char spindl_schedule_step_size[sizeof(spindl_schedule_step) == 24 ? 1 : -1];

@@ -18,12 +18,14 @@ class Kernel:
         arguments: its 32-bit words in order, struct code "I" or "i". By convention `x`, `y`, ... are DTCM byte
             addresses, `<operand>_exponent` numbers of values in the exponent table, `site` one in the table of sites.
         meaning: what it computes, with legal ranges, alignment, aliasing.
+        on_host: False for those that need the runtime of a core; they have no cycles and scratch functions.
     """
 
     name: str
     number: int
     arguments: tuple[Field, ...]
     meaning: str
+    on_host: bool = True
 
     @property
     def record(self) -> RecordType:
@@ -54,8 +56,12 @@ def c_header(
         arguments = f"const {kernel.record.name} *"
         lines += [f"/* {kernel.meaning} */", *kernel.record.c_typedef()]
         lines += [f"int spindl_{kernel.name}({arguments}arguments, spindl_context *context);"]
-        lines += [f"uint32_t spindl_{kernel.name}_cycles({arguments}arguments);"]
-        lines += [f"uint32_t spindl_{kernel.name}_scratch({arguments}arguments);", ""]
-    lines += ["/* X(name) for every kernel. */", "#define SPINDL_EVERY_KERNEL(X) \\"]
-    lines += [f"    X({kernel.name}) \\" for kernel in kernels]
+        if kernel.on_host:
+            lines += [f"uint32_t spindl_{kernel.name}_cycles({arguments}arguments);"]
+            lines += [f"uint32_t spindl_{kernel.name}_scratch({arguments}arguments);"]
+        lines += [""]
+    lines += ["/* X(name) for every kernel that is also built for the host. */", "#define SPINDL_EVERY_KERNEL(X) \\"]
+    lines += [f"    X({kernel.name}) \\" for kernel in kernels if kernel.on_host]
+    lines += ["", "/* X(name) for those that need a core's runtime. */", "#define SPINDL_EVERY_RUNTIME_KERNEL(X) \\"]
+    lines += [f"    X({kernel.name}) \\" for kernel in kernels if not kernel.on_host]
     return "\n".join([*lines, "", "#endif", ""])

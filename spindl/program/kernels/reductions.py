@@ -53,7 +53,7 @@ EXPONENT_TARGET_STATE = 256
 REDUCTION_KERNELS: tuple[Kernel, ...] = (
     Kernel(
         "sum_rows",
-        161,
+        166,
         (
             *addresses(x="[rows][count] of x_bytes bytes each", y="[count] of y_bytes bytes each"),
             *numbers(
@@ -69,13 +69,13 @@ REDUCTION_KERNELS: tuple[Kernel, ...] = (
     ),
     Kernel(
         "begin_sites",
-        162,
+        167,
         (*addresses(states="[count] spindl_site_state"), *numbers(count="sites, the first ones of the table")),
         "Before a step: sites take their exponents from the State; extents become EMPTY, counts of clamped elements 0.",
     ),
     Kernel(
         "merge_sites",
-        163,
+        168,
         (
             *addresses(x="[rows][count] spindl_site", y="[count] spindl_site"),
             *numbers(rows="cores", count="sites", x_pitch="bytes from row to row of x"),
@@ -219,4 +219,4 @@ REDUCTION_KERNELS: tuple[Kernel, ...] = (
         "lr * eta * |W| / (|G| + B*wd * |W| + eps) with 15 bits; lr/B where |W| or |G| is 0.",
     ),
 )
-"""Numbers from 161; 160 is the runtime's `copy`."""
+"""Numbers from 164; 160 to 163 are the runtime's."""

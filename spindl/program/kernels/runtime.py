@@ -1,7 +1,15 @@
-"""Kernels that the runtime itself brings: moving words about in DTCM."""
+"""Kernels that the runtime itself brings: words about in DTCM, streams between cores.
+
+`send`, `listen` and `receive` exist on the cores only. A block goes from one core to up to 32 receivers: each of them
+has called `listen` (before or after the first packets: what came too early is asked for again), `receive` waits for the
+block and acknowledges it, `send` returns when all have acknowledged.
+"""
 
 from spindl.program.kernels.kernel import Kernel
 from spindl.program.records import Field
+
+_STREAM = Field("stream", "I", "its number, even; the answers use stream + 1")
+_BLOCK = Field("block", "I", "number of the block")
 
 RUNTIME_KERNELS: tuple[Kernel, ...] = (
     Kernel(
@@ -13,5 +21,42 @@ RUNTIME_KERNELS: tuple[Kernel, ...] = (
             Field("words", "I", "number of 32-bit words"),
         ),
         "y = x, word by word.",
+    ),
+    Kernel(
+        "send",
+        240,
+        (
+            _STREAM,
+            _BLOCK,
+            Field("x", "I", "the words, a multiple of 4"),
+            Field("words", "I", "their number, 1 to 1023"),
+            Field("receivers", "I", "bits of the receivers that have to acknowledge"),
+            Field("gap", "I", "cycles from packet to packet, at least"),
+        ),
+        "Sends a block and waits until every receiver has it; sends again what they ask for.",
+        on_host=False,
+    ),
+    Kernel(
+        "listen",
+        241,
+        (
+            Field("slot", "I", "0 or 1: two blocks can be under way"),
+            _STREAM,
+            _BLOCK,
+            Field("y", "I", "room for the block's head and its words, a multiple of 4"),
+            Field("words", "I", "number of words, 1 to 1023"),
+        ),
+        "From now on the block's packets are taken: the word of place p goes to y + 4 p, the head to y.",
+        on_host=False,
+    ),
+    Kernel(
+        "receive",
+        242,
+        (
+            Field("slot", "I", "as given to listen"),
+            Field("receiver", "I", "number of this receiver, 0 to 31"),
+        ),
+        "Waits until the block is complete, asking for what is missing; checks and acknowledges it.",
+        on_host=False,
     ),
 )

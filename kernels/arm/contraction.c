@@ -173,9 +173,9 @@ typedef struct {
 
 /* Sums over channels of an image tensor, for the pixels of another. */
 typedef struct {
-    void (*sums)(const spindl_tile *, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, spindl_wide *); /* definition */
     image_tensor from, result;
     const uint8_t *b; /* columns of tap 0 */
+    mantissas w;      /* weights of the first group, as they lie */
     uint32_t channels, columns, group;
     uint32_t groups; /* 1, or all where sums are made by the definition */
     bool by_words;
@@ -249,14 +249,37 @@ HOT static bool fill_runs(call *c, const contraction *n, const spindl_pixel pixe
     return any;
 }
 
+/* Exact sums of a pixel: for all columns of n->groups groups. */
+APART static void sum_exactly(call *c, const contraction *n, const spindl_pixel *at) {
+    spindl_wide *const sums = c->exact_sums;
+    const uint32_t inputs = c->t->inputs, outputs = c->t->outputs;
+    const int32_t pitch = 2 * (int32_t)(c->t->kernel_rows * c->t->kernel_columns * inputs); /* from output to output */
+    spindl_fill((uint32_t *)(void *)sums, 2 * n->groups * n->columns, 0);
+    for (const spindl_tap *tap = c->taps; tap < c->taps + n->taps; tap++) {
+        if ((uint32_t)(at->row + tap->row) >= c->bounds.rows) continue;
+        if ((uint32_t)(at->column + tap->column) >= c->bounds.columns) continue;
+        mantissas from = (mantissas)(const void *)(at->from + tap->from);
+        const uint8_t *w = (const uint8_t *)n->w + tap->w;
+        if (inputs == 1 && outputs == 1) {
+            spindl_add_products(sums, from, 2, (mantissas)(const void *)w, pitch, n->groups);
+            continue;
+        }
+        spindl_wide *to = sums;
+        for (uint32_t g = n->groups; g; g--, to += n->columns, from += n->channels) {
+            for (uint32_t o = 0; o < outputs; o++, w += pitch) {
+                mantissas weights = (mantissas)(const void *)w;
+                if (n->joined) to[o] += spindl_dot(from, 2, weights, 2, inputs);
+                else spindl_add_products(to, from + o, 0, weights, 2, inputs);
+            }
+        }
+    }
+}
+
 /* Results of some pixels by their definition. After a sweep whose sums did not fit, `swept` is true: wrapped sums have
  * been added where results are added. */
 HOT APART static void define(call *c, const contraction *n, const spindl_pixel *pixels, uint32_t count, bool swept) {
     for (; count; count--, pixels++) {
-        const uint32_t index = (uint32_t)(pixels->out - n->result.base) / n->result.pitch;
-        const uint32_t row = index / n->result.columns, x = index - row * n->result.columns;
-        const uint32_t image = row / n->result.rows, y = row - image * n->result.rows;
-        n->sums(c->t, image, y, x, n->group, n->groups, c->exact_sums);
+        sum_exactly(c, n, pixels);
         for (uint32_t i = 0; i < n->groups * n->columns; i++) {
             const int64_t sum = c->exact_sums[i];
             const uint32_t channel = n->group * n->columns + i;
@@ -362,7 +385,6 @@ int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_con
     const uint32_t result_bytes = result_bytes_of(&c);
     clear(&c, t->y, t->images * t->y_rows * t->y_columns, t->groups * t->outputs, t->y_pitch);
     contraction n = {
-        .sums = spindl_sums_y,
         .from = {SPINDL_POINTER(uint8_t, t->x), t->x_rows, t->x_columns, 2 * t->x_pitch},
         .result = {SPINDL_POINTER(uint8_t, t->y), t->y_rows, t->y_columns, result_bytes * t->y_pitch},
         .channels = t->inputs,
@@ -383,6 +405,7 @@ int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_con
         for (uint32_t j = 0; j < t->kernel_columns; j++, at++) {
             at->row = (int32_t)(i * t->dilation_rows);
             at->column = (int32_t)(j * t->dilation_columns);
+            at->w = 2 * (int32_t)((i * t->kernel_columns + j) * t->inputs);
             at->from = (int32_t)((i * t->dilation_rows * t->x_columns + j * t->dilation_columns) * n.from.pitch);
         }
     }
@@ -393,6 +416,7 @@ int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_con
     c.alone_pitch = -4;
     for (; n.group < t->groups; n.group += n.groups) {
         mantissas w = SPINDL_POINTER(const int16_t, t->w) + n.group * t->outputs * sum;
+        n.w = w;
         begin_with_bias(&c, n.group);
         n.groups = c.exact ? t->groups - n.group : 1;
         if (!c.exact && scratch_copies_columns(t, SPINDL_RESULT_Y)) w = copy_even(&c, w, t->outputs, sum, sum);
@@ -402,6 +426,10 @@ int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_con
         n.result.base += result_bytes * t->outputs;
     }
     return finished(&c);
+}
+
+APART static spindl_phase phase_of(uint32_t number, uint32_t taps, uint32_t stride, uint32_t dilation, int32_t first) {
+    return spindl_phase_of(number, taps, stride, dilation, first); /* once, though called for rows and for columns */
 }
 
 int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_arguments *arguments,
@@ -415,7 +443,6 @@ int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_ar
     const uint32_t result_bytes = result_bytes_of(&c);
     clear(&c, t->x, t->images * t->x_rows * t->x_columns, t->groups * t->inputs, t->x_pitch);
     contraction n = {
-        .sums = spindl_sums_x,
         .from = {SPINDL_POINTER(uint8_t, t->y), t->y_rows, t->y_columns, 2 * t->y_pitch},
         .result = {SPINDL_POINTER(uint8_t, t->x), t->x_rows, t->x_columns, result_bytes * t->x_pitch},
         .channels = t->outputs,
@@ -431,15 +458,16 @@ int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_ar
     n.groups = c.exact ? t->groups : 1;
     for (; n.group < t->groups; n.group += n.groups) {
         mantissas w = SPINDL_POINTER(const int16_t, t->w) + n.group * t->outputs * taps * t->inputs;
+        n.w = w;
         if (!c.exact && copy) {
             w = copy_even(&c, w, t->outputs * taps, t->inputs, t->inputs);
             if (t->outputs & 1) spindl_fill((uint32_t *)(void *)c.columns + t->outputs * taps * inputs / 2, taps * inputs / 2, 0);
         }
         n.b = (const uint8_t *)w;
         for (uint32_t a = 0; a < t->stride_rows; a++) {
-            const spindl_phase rows = spindl_phase_of(a, t->kernel_rows, t->stride_rows, t->dilation_rows, t->top);
+            const spindl_phase rows = phase_of(a, t->kernel_rows, t->stride_rows, t->dilation_rows, t->top);
             for (uint32_t b = 0; b < t->stride_columns; b++) {
-                const spindl_phase columns = spindl_phase_of(b, t->kernel_columns, t->stride_columns, t->dilation_columns, t->left);
+                const spindl_phase columns = phase_of(b, t->kernel_columns, t->stride_columns, t->dilation_columns, t->left);
                 const area area = {.count = {spindl_count_from(a, t->x_rows, t->stride_rows),
                                              spindl_count_from(b, t->x_columns, t->stride_columns)},
                                    .first = {a, b},
@@ -452,8 +480,10 @@ int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_ar
                         at->row = (int32_t)i * rows.step;
                         at->column = (int32_t)j * columns.step;
                         at->from = (at->row * (int32_t)t->y_columns + at->column) * (int32_t)n.from.pitch;
-                        at->b = 2 * (int32_t)(((rows.first_tap + i * rows.tap_step) * t->kernel_columns +
-                                               columns.first_tap + j * columns.tap_step) * inputs);
+                        const uint32_t number = (rows.first_tap + i * rows.tap_step) * t->kernel_columns +
+                                                columns.first_tap + j * columns.tap_step;
+                        at->b = 2 * (int32_t)(number * inputs);
+                        at->w = 2 * (int32_t)(number * t->inputs);
                     }
                 }
                 n.taps = (uint32_t)(at - c.taps);
@@ -509,14 +539,23 @@ static void gather_values(const spindl_tile *t, int16_t *to, mantissas x, uint32
     }
 }
 
-/* One weight of each output of a group by its definition; what a sweep has added is replaced. */
-APART static void define_weight(call *c, const weight *w, uint32_t group, uint32_t at, uint32_t image, uint32_t images,
-                                bool swept) {
+/* One weight of each output of a group by its definition; what a sweep has added is replaced. x and y: of the first image. */
+APART static void define_weight(call *c, const weight *w, uint32_t at, mantissas x, mantissas y, uint32_t images, bool swept) {
     const spindl_tile *const t = c->t;
     const int32_t shift = c->sweep->shift, limit = c->finish.rounding.limit;
-    for (uint32_t o = group * t->outputs; o < (group + 1) * t->outputs; o++) {
+    const spindl_window v = spindl_window_of(t, w->row, w->column);
+    x += v.from + (int32_t)w->channel;
+    y += (v.above * t->y_columns + v.low) * t->y_pitch;
+    for (uint32_t o = 0; o < t->outputs; o++, y++, at += t->kernel_rows * t->kernel_columns * t->inputs) {
         int64_t exact = 0;
-        for (uint32_t i = 0; i < images; i++) exact += spindl_sum_w(t, image + i, o, w->row, w->column, w->channel);
+        for (uint32_t image = 0; image < images; image++) {
+            mantissas row_x = x + image * t->x_rows * t->x_columns * t->x_pitch;
+            mantissas row_y = y + image * t->y_rows * t->y_columns * t->y_pitch;
+            for (uint32_t p = v.rows; p; p--, row_y += t->y_columns * t->y_pitch) {
+                exact += spindl_dot(row_x, v.step, row_y, 2 * (int32_t)t->y_pitch, v.columns);
+                row_x = (mantissas)(const void *)((const uint8_t *)row_x + v.row_step);
+            }
+        }
         if (c->sweep->kind == SWEEP_ROUND) {
             SPINDL_POINTER(int16_t, t->w)[at] = (int16_t)spindl_finish_sum(&c->finish, exact, 0);
         } else if (c->rounded) {
@@ -526,7 +565,6 @@ APART static void define_weight(call *c, const weight *w, uint32_t group, uint32
         } else {
             SPINDL_POINTER(spindl_wide, t->w)[at] += exact - (swept ? (int32_t)exact : 0);
         }
-        at += t->kernel_rows * t->kernel_columns * t->inputs;
     }
     if (c->rounded) set_threshold(c->sweep);
 }
@@ -538,6 +576,7 @@ APART static void weights_of(call *c, uint32_t group, uint32_t image, uint32_t i
     const uint32_t pixels = images * t->y_rows * t->y_columns, sum = t->kernel_rows * t->kernel_columns * t->inputs;
     mantissas y = SPINDL_POINTER(const int16_t, t->y) + image * t->y_rows * t->y_columns * t->y_pitch + group * t->outputs;
     mantissas x = SPINDL_POINTER(const int16_t, t->x) + image * t->x_rows * t->x_columns * t->x_pitch + group * t->inputs;
+    const mantissas given = y;
     s->pitch = 2 * (int32_t)t->y_pitch;
     if (!c->exact && scratch_copies_columns(t, SPINDL_RESULT_W)) {
         y = copy_even(c, y, pixels, t->outputs, t->y_pitch);
@@ -578,7 +617,7 @@ APART static void weights_of(call *c, uint32_t group, uint32_t image, uint32_t i
             fits = sweep_columns(c, y, out, t->outputs, 0x11 * ((1u << count) - 1), count < 4);
             if (!fits) forget(c, old);
         }
-        for (uint32_t i = 0; !fits && i < count; i++) define_weight(c, &four[i], group, at + i, image, images, !c->exact);
+        for (uint32_t i = 0; !fits && i < count; i++) define_weight(c, &four[i], at + i, x, given, images, !c->exact);
         four[0] = four[3];
         next_weight(t, four);
         at += count;

@@ -27,15 +27,13 @@ static mantissas behind(mantissas from, int32_t bytes) {
     return (mantissas)(const void *)((const uint8_t *)from + bytes);
 }
 
-/* Sum of a * b over `count` places that are some bytes apart. */
-PRODUCTS static int64_t dot(mantissas a, int32_t a_step, mantissas b, int32_t b_step, uint32_t count) {
+PRODUCTS int64_t spindl_dot(mantissas a, int32_t a_step, mantissas b, int32_t b_step, uint32_t count) {
     int64_t sum = 0;
     for (; count; count--, a = behind(a, a_step), b = behind(b, b_step)) sum += (int64_t)*a * *b;
     return sum;
 }
 
-/* sums[i] += a * b at `count` places. */
-PRODUCTS static void add_products(spindl_wide *sums, mantissas a, int32_t a_step, mantissas b, int32_t b_step,
+PRODUCTS void spindl_add_products(spindl_wide *sums, mantissas a, int32_t a_step, mantissas b, int32_t b_step,
                                   uint32_t count) {
     for (; count; count--, a = behind(a, a_step), b = behind(b, b_step)) *sums++ += (int64_t)*a * *b;
 }
@@ -71,12 +69,12 @@ void spindl_sums_y(const spindl_tile *t, uint32_t image, uint32_t p, uint32_t q,
             mantissas x = pixel_x(t, image, r, s) + group * inputs;
             mantissas w = SPINDL_POINTER(const int16_t, t->w) + (group * t->outputs * taps + tap) * inputs;
             if (inputs == 1 && t->outputs == 1) {
-                add_products(sums, x, 2, w, 2 * (int32_t)taps, groups);
+                spindl_add_products(sums, x, 2, w, 2 * (int32_t)taps, groups);
                 continue;
             }
             spindl_wide *to = sums;
             for (uint32_t g = groups; g; g--, x += inputs) {
-                for (uint32_t o = t->outputs; o; o--, w += taps * inputs) *to++ += dot(x, 2, w, 2, inputs);
+                for (uint32_t o = t->outputs; o; o--, w += taps * inputs) *to++ += spindl_dot(x, 2, w, 2, inputs);
             }
         }
     }
@@ -102,12 +100,12 @@ void spindl_sums_x(const spindl_tile *t, uint32_t image, uint32_t r, uint32_t s,
             mantissas y = pixel_y(t, image, p, q) + group * t->outputs;
             mantissas w = SPINDL_POINTER(const int16_t, t->w) + (group * t->outputs * taps + tap) * inputs;
             if (inputs == 1 && t->outputs == 1) {
-                add_products(sums, y, 2, w, 2 * (int32_t)taps, groups);
+                spindl_add_products(sums, y, 2, w, 2 * (int32_t)taps, groups);
                 continue;
             }
             spindl_wide *to = sums;
             for (uint32_t g = groups; g; g--, to += inputs) {
-                for (uint32_t o = t->outputs; o; o--, w += taps * inputs) add_products(to, y++, 0, w, 2, inputs);
+                for (uint32_t o = t->outputs; o; o--, w += taps * inputs) spindl_add_products(to, y++, 0, w, 2, inputs);
             }
         }
     }
@@ -119,7 +117,7 @@ int64_t spindl_sum_w(const spindl_tile *t, uint32_t image, uint32_t output, uint
     mantissas x = pixel_x(t, image, 0, 0) + channel + v.from, y = pixel_y(t, image, v.above, v.low) + output;
     int64_t sum = 0;
     for (uint32_t p = v.rows; p; p--, x = behind(x, v.row_step), y += t->y_columns * t->y_pitch) {
-        sum += dot(x, v.step, y, 2 * (int32_t)t->y_pitch, v.columns);
+        sum += spindl_dot(x, v.step, y, 2 * (int32_t)t->y_pitch, v.columns);
     }
     return sum;
 }

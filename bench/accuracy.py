@@ -19,7 +19,7 @@ RECIPES = {
     "digits": "digits --data digits",
     "lenet5": "lenet5 --data mnist --epochs 3 --batch-size 64 --lr 0.05 --weight-decay 1e-4",
     "resnet8": "resnet8 --data cifar10 --epochs 10 --batch-size 128 --lr 0.2 --warmup-epochs 0.5 --nesterov",
-    "resnet20": "resnet20 --data cifar10 --epochs 20 --batch-size 128 --lr 0.2 --warmup-epochs 0.5 --nesterov",
+    "resnet20": "resnet20 --data cifar10 --epochs 10 --batch-size 128 --lr 0.2 --warmup-epochs 0.5 --nesterov",
 }
 
 

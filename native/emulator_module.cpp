@@ -120,6 +120,7 @@ nb::dict core_state(Hosted& self, u32 index, u32 number) {
     state["cpsr"] = read_cpsr(core);
     state["waiting"] = core.waiting;
     state["running"] = (self.chip(index).running() >> number & 1) != 0;
+    state["stopped"] = (self.chip(index).stopped >> number & 1) != 0;
     state["cycles"] = core.count.cycles;
     state["instructions"] = core.count.instructions;
     state["interlock_cycles"] = core.count.interlocks;
@@ -134,6 +135,7 @@ nb::dict chip_state(Hosted& self, u32 index) {
     const Chip& chip = self.chip(index);
     nb::dict state;
     state["booted"] = !chip.rom.active;
+    state["monitor"] = chip.system.monitor;
     state["packets"] = chip.router.packets;
     state["dropped"] = chip.router.drops;
     state["emergency"] = chip.router.emergency;
@@ -147,6 +149,30 @@ nb::dict chip_state(Hosted& self, u32 index) {
     for (const LinkCounters& link : chip.links) links.append(nb::make_tuple(link.packets, link.lost, link.corrupted));
     state["links"] = links;
     return state;
+}
+
+nb::dict totals(Hosted& self) {
+    const Lock lock = self.take();
+    u64 packets = 0, dropped = 0, frames_in = 0, frames_out = 0, reports = 0, awake = 0, stopped = 0;
+    for (u32 i = 0; i < self.machine.size(); ++i) {
+        const Chip& chip = self.machine.chip(i);
+        packets += chip.router.packets;
+        dropped += chip.router.drops;
+        frames_in += chip.ethernet.frames_in;
+        frames_out += chip.ethernet.frames_out;
+        reports += chip.reports.size();
+        awake += static_cast<u64>(std::popcount(chip.running() & ~chip.sleeping));
+        stopped += static_cast<u64>(std::popcount(chip.stopped));
+    }
+    nb::dict sums;
+    sums["packets"] = packets;
+    sums["dropped"] = dropped;
+    sums["frames_in"] = frames_in;
+    sums["frames_out"] = frames_out;
+    sums["reports"] = reports;
+    sums["awake"] = awake;
+    sums["stopped"] = stopped;
+    return sums;
 }
 
 void bind_config(nb::module_& m) {
@@ -183,7 +209,8 @@ void bind_config(nb::module_& m) {
         .def_rw("faults", &MachineConfig::faults)
         .def_rw("hardware_version", &MachineConfig::hardware_version)
         .def_rw("threads", &MachineConfig::threads)
-        .def_rw("strict", &MachineConfig::strict);
+        .def_prop_rw("strict", [](const MachineConfig& self) { return static_cast<u32>(self.strict); },
+                     [](MachineConfig& self, u32 level) { self.strict = static_cast<Strictness>(std::min(level, 2u)); });
 }
 
 void bind_machine(nb::module_& m) {
@@ -200,6 +227,7 @@ void bind_machine(nb::module_& m) {
         .def_prop_ro("now", [](Hosted& self) { const Lock lock = self.take(); return self.machine.now(); })
         .def("pause", [](Hosted& self, bool paused) { if (self.bridge) self.bridge->paused = paused; })
         .def("chip_state", &chip_state)
+        .def("totals", &totals)
         .def("core_state", &core_state)
         .def("fingerprint", [](Hosted& self) { const Lock lock = self.take(); return self.machine.fingerprint(); })
         .def("read", [](Hosted& self, u32 chip, u32 core, u32 address, u32 size) {
@@ -219,7 +247,11 @@ void bind_machine(nb::module_& m) {
         })
         .def("peek_register", [](Hosted& self, u32 chip, u32 address) {
             const Lock lock = self.take();
-            return self.chip(chip).peek_register(address);
+            return self.chip(chip).peek_register(address, self.machine.now());
+        })
+        .def("poke_registers", [](Hosted& self, u32 chip, const std::vector<std::pair<u32, u32>>& writes) {
+            const Lock lock = self.take();
+            for (const auto& [address, value] : writes) self.chip(chip).poke_register(address, value, self.machine.now());
         })
         .def("boot", [](Hosted& self, u32 chip, nb::bytes image) {
             const std::vector<u8> bytes = as_vector(image);
@@ -337,9 +369,10 @@ void bind_machine(nb::module_& m) {
         })
         .def("reports", [](Hosted& self, u32 chip) {
             const Lock lock = self.take();
-            std::vector<std::tuple<u32, u32, u32, u32, i64, u64>> reports;
+            std::vector<std::tuple<u32, u32, u32, u32, i64, u64, u32, std::vector<u32>>> reports;
             for (const Report& r : self.chip(chip).reports) {
-                reports.emplace_back(static_cast<u32>(r.fault), r.core, r.pc, r.address, r.time, r.count);
+                reports.emplace_back(static_cast<u32>(r.fault), r.core, r.pc, r.address, r.time, r.count, r.cpsr,
+                                     std::vector<u32>(r.registers, r.registers + 15));
             }
             return reports;
         });

@@ -108,14 +108,14 @@ auto checked(const Array& array, const char* name, const Shape& expected) {
     }
 }
 
-Requantise rounding(int64_t shift, int64_t limit, bool relu) {
+Requantise rounding(int64_t shift, int64_t limit, bool relu, bool even = false) {
     if (shift < -40 || shift > 80) {
         fail("shift: expected -40 .. 80, got " + std::to_string(shift));
     }
     if (limit < 1 || limit > 32767) {
         fail("limit: expected 1 .. 32767, got " + std::to_string(limit));
     }
-    return Requantise::make(shift, static_cast<int32_t>(limit), relu);
+    return Requantise::make(shift, static_cast<int32_t>(limit), relu, even);
 }
 
 Pair pair(std::pair<int64_t, int64_t> value, const char* name, int64_t smallest) {
@@ -316,14 +316,15 @@ int32_t alignment(int64_t shift, const char* name) {
     return static_cast<int32_t>(shift);
 }
 
-Result py_add(Input x, int64_t x_shift, Input y, int64_t y_shift, Output out, int64_t shift, int64_t limit, bool relu) {
+Result py_add(Input x, int64_t x_shift, Input y, int64_t y_shift, Output out, int64_t shift, int64_t limit, bool relu,
+              bool even) {
     const Shape shape = shape_of(x);
     const auto* xs = checked<int16_t>(x, "x", shape);
     const auto* ys = checked<int16_t>(y, "y", shape);
     auto* to = checked<int16_t>(out, "out", shape);
     const int32_t x_left = alignment(x_shift, "x_shift");
     const int32_t y_left = alignment(y_shift, "y_shift");
-    const Requantise q = rounding(shift, limit, relu);
+    const Requantise q = rounding(shift, limit, relu, even);
     nb::gil_scoped_release release;
     return result(add(xs, x_left, ys, y_left, size_of(shape), q, to));
 }
@@ -418,12 +419,12 @@ void py_max_pool(Input x, Output out, PairArgument kernel, PairArgument stride, 
 }
 
 Result py_max_pool_gradient(Input dy, Input x, Output out, PairArgument kernel, PairArgument stride,
-                            PairArgument padding, PairArgument dilation, int64_t shift, int64_t limit) {
+                            PairArgument padding, PairArgument dilation, int64_t shift, int64_t limit, bool even) {
     const PoolGeometry g = pool_geometry(shape_of(x), shape_of(dy), kernel, stride, padding, dilation);
     const auto* dys = checked<int16_t>(dy, "dy", shape_of(dy));
     const auto* xs = checked<int16_t>(x, "x", shape_of(x));
     auto* to = checked<int16_t>(out, "out", shape_of(x));
-    const Requantise q = rounding(shift, limit, false);
+    const Requantise q = rounding(shift, limit, false, even);
     nb::gil_scoped_release release;
     return result(max_pool_gradient(g, dys, xs, q, to));
 }
@@ -460,21 +461,22 @@ WindowGeometry window_geometry(const Shape& x, const Shape& y, const Input& rows
             checked<int32_t>(multiplier, "multiplier", {y[1], y[2]})};
 }
 
-Result py_window_sum(Input x, Input rows, Input columns, Input multiplier, Output out, int64_t shift, int64_t limit) {
+Result py_window_sum(Input x, Input rows, Input columns, Input multiplier, Output out, int64_t shift, int64_t limit,
+                     bool even) {
     const WindowGeometry g = window_geometry(shape_of(x), shape_of(out), rows, columns, multiplier);
     const auto* xs = checked<int16_t>(x, "x", shape_of(x));
     auto* to = checked<int16_t>(out, "out", shape_of(out));
-    const Requantise q = rounding(shift, limit, false);
+    const Requantise q = rounding(shift, limit, false, even);
     nb::gil_scoped_release release;
     return result(window_sum(g, xs, q, to));
 }
 
 Result py_window_sum_gradient(Input dy, Input rows, Input columns, Input multiplier, Output out, int64_t shift,
-                              int64_t limit) {
+                              int64_t limit, bool even) {
     const WindowGeometry g = window_geometry(shape_of(out), shape_of(dy), rows, columns, multiplier);
     const auto* dys = checked<int16_t>(dy, "dy", shape_of(dy));
     auto* to = checked<int16_t>(out, "out", shape_of(out));
-    const Requantise q = rounding(shift, limit, false);
+    const Requantise q = rounding(shift, limit, false, even);
     nb::gil_scoped_release release;
     return result(window_sum_gradient(g, dys, q, to));
 }
@@ -506,7 +508,7 @@ NB_MODULE(_native, m) {
     m.def("affine_pair", &py_affine_pair, "x"_a, "scale"_a, "y"_a, "slope"_a, "offset"_a, "out"_a, "shift"_a = 0,
           "limit"_a = 32767);
     m.def("add", &py_add, "x"_a, "x_shift"_a, "y"_a, "y_shift"_a, "out"_a, "shift"_a = 0, "limit"_a = 32767,
-          "relu"_a = false);
+          "relu"_a = false, "even"_a = false);
     m.def("requantise", &py_requantise, "x"_a, "out"_a, "shift"_a = 0, "limit"_a = 32767, "relu"_a = false);
     m.def("extent", &py_extent, "x"_a);
     m.def("relu", &py_relu, "x"_a, "out"_a);
@@ -515,9 +517,10 @@ NB_MODULE(_native, m) {
     m.def("max_pool", &py_max_pool, "x"_a, "out"_a, "kernel"_a, "stride"_a, "padding"_a = PairArgument{0, 0},
           "dilation"_a = PairArgument{1, 1});
     m.def("max_pool_gradient", &py_max_pool_gradient, "dy"_a, "x"_a, "out"_a, "kernel"_a, "stride"_a,
-          "padding"_a = PairArgument{0, 0}, "dilation"_a = PairArgument{1, 1}, "shift"_a = 0, "limit"_a = 32767);
+          "padding"_a = PairArgument{0, 0}, "dilation"_a = PairArgument{1, 1}, "shift"_a = 0, "limit"_a = 32767,
+          "even"_a = false);
     m.def("window_sum", &py_window_sum, "x"_a, "rows"_a, "columns"_a, "multiplier"_a, "out"_a, "shift"_a = 0,
-          "limit"_a = 32767);
+          "limit"_a = 32767, "even"_a = false);
     m.def("window_sum_gradient", &py_window_sum_gradient, "dy"_a, "rows"_a, "columns"_a, "multiplier"_a, "out"_a,
-          "shift"_a = 0, "limit"_a = 32767);
+          "shift"_a = 0, "limit"_a = 32767, "even"_a = false);
 }

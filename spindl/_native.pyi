@@ -121,6 +121,7 @@ def add(
     shift: int = 0,
     limit: int = 32767,
     relu: bool = False,
+    even: bool = False,
 ) -> _Statistics:
     """(x << x_shift) + (y << y_shift), shifts 0 .. 30."""
 
@@ -153,16 +154,31 @@ def max_pool_gradient(
     dilation: _Pair = (1, 1),
     shift: int = 0,
     limit: int = 32767,
+    even: bool = False,
 ) -> _Statistics:
     """At each cell the sum of dy over the windows whose first maximum, in row-major order, it is."""
 
 def window_sum(
-    x: _Int16, rows: _Int32, columns: _Int32, multiplier: _Int32, out: _Int16, shift: int = 0, limit: int = 32767
+    x: _Int16,
+    rows: _Int32,
+    columns: _Int32,
+    multiplier: _Int32,
+    out: _Int16,
+    shift: int = 0,
+    limit: int = 32767,
+    even: bool = False,
 ) -> _Statistics:
     """multiplier * sum over a window; rows (out_height, 2) and columns (out_width, 2) are bounds [first, end)."""
 
 def window_sum_gradient(
-    dy: _Int16, rows: _Int32, columns: _Int32, multiplier: _Int32, out: _Int16, shift: int = 0, limit: int = 32767
+    dy: _Int16,
+    rows: _Int32,
+    columns: _Int32,
+    multiplier: _Int32,
+    out: _Int16,
+    shift: int = 0,
+    limit: int = 32767,
+    even: bool = False,
 ) -> _Statistics:
     """At each cell the sum of multiplier * dy over the windows that hold it."""
 

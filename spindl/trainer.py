@@ -30,6 +30,7 @@ from spindl.examples import Examples, read_examples, step_inputs
 from spindl.graph import Graph
 from spindl.graph.operations import OP_TABLE_VERSION, Value
 from spindl.model import capture
+from spindl.planning import planned
 from spindl.program import (
     CheckpointFolder,
     Program,
@@ -83,6 +84,7 @@ TRAIN, CALIBRATE = "train", "calibrate"
 
 EXECUTOR_NOTES = {
     "sim": "exact integers on this computer; rates are its own",
+    "emu": "the instruction-level emulator that runs the unmodified SC&MP; rates are this computer's",
     "interpreter": "the definition, in NumPy on this computer; rates are its own",
 }
 
@@ -103,6 +105,21 @@ class Interrupted(KeyboardInterrupt):
             else "no run folder"
         )
         super().__init__(f"stopped by {signal_name} after step {step}: {where}")
+
+
+@dataclass(frozen=True)
+class Event:
+    """A moment of training, for clocks and logs.
+
+    In each epoch: epoch_start, epoch_stop after its last step, and, if it is tested, test_start and test_stop. A run
+    that is resumed in the middle of an epoch starts that epoch again.
+    """
+
+    kind: Literal["epoch_start", "epoch_stop", "test_start", "test_stop"]
+    epoch: int
+    """Counted from 1."""
+    accuracy: float | None = None
+    """Of the test, at test_stop."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +147,7 @@ class Trainer:
         seed: of the order of the data and of dropout.
         run_dir: folder for log, checkpoints, weights; None writes nothing.
         device, threads: where and with how many threads the executor computes; None: all.
-        executor: "sim" or "interpreter"; their bits are equal.
+        executor: "sim", "emu" (device names the machine: "spin3") or "interpreter"; their bits are equal.
         formats: mantissa bits.
         schedule_interval: whether the scheduler counts epochs or steps.
         resume: go on from the newest checkpoint of run_dir (from the start if there is none), or from a given one.
@@ -139,6 +156,9 @@ class Trainer:
         progress: show rate, loss, accuracy and time left.
         tensorboard: write for TensorBoard too; None: if it is installed and run_dir is given.
         settings: JSON values to store in the run folder, such as the command line.
+        test_epochs: which epochs, counted from 1, end with a test; None: all.
+        stop: ends training early when it is true of an epoch's record.
+        on_event: is told when epochs and tests start and stop.
 
     Raises:
         SpindlError: whatever does not fit is found here, before anything is written or computed.
@@ -169,6 +189,9 @@ class Trainer:
         progress: bool = True,
         tensorboard: bool | None = None,
         settings: Mapping[str, Any] | None = None,
+        test_epochs: Callable[[int], bool] | None = None,
+        stop: Callable[[EpochRecord], bool] | None = None,
+        on_event: Callable[[Event], None] | None = None,
     ) -> None:
         _check_settings(batch_size, epochs, seed, schedule_interval, keep, resume, run_dir)
         self.module, self.optimizer, self.scheduler = module, optimizer, scheduler
@@ -181,6 +204,7 @@ class Trainer:
         self._checkpoint_seconds, self._checkpoint_steps = checkpoint_seconds, checkpoint_steps
         self._show = progress
         self._settings = dict(settings or {})
+        self._test_epochs, self._stop, self._on_event = test_epochs, stop, on_event
         if tensorboard is None:
             tensorboard = self.run_dir is not None and find_spec("tensorboard") is not None
         self._tensorboard = tensorboard
@@ -216,7 +240,7 @@ class Trainer:
     # --- what users call ---------------------------------------------------------------------------------------------
 
     def fit(self) -> Record:
-        """Train until `epochs` are done, then write the weights back into the module.
+        """Train until `epochs` are done or `stop` says so, then write the weights back into the module.
 
         Ctrl-C or SIGTERM: the step is finished, a checkpoint written, the weights written back, and Interrupted raised.
 
@@ -278,7 +302,7 @@ class Trainer:
                 self.state = replace(self.state, values=session.state())
         wanted = {name for graph in graphs.values() for name in _state_names(graph)}
         state = replace(self.state, values={name: v for name, v in self.state.values.items() if name in wanted})
-        program = Program(graphs, self.program.metadata)
+        program = planned(Program(graphs, self.program.metadata), self.executor, self.device)
         with closing(open_session(self.executor, program, state, device=self.device, threads=self.threads)) as session:
             result = evaluate(session, examples, self.batch_size)
         assert result is not None
@@ -333,7 +357,8 @@ class Trainer:
         return Program(graphs, json.loads(json.dumps(metadata)))
 
     def _open(self) -> Session:
-        return open_session(self.executor, self.program, self.state, device=self.device, threads=self.threads)
+        program = planned(self.program, self.executor, self.device)
+        return open_session(self.executor, program, self.state, device=self.device, threads=self.threads)
 
     def _calibrate(self, session: Session) -> None:
         """First exponents, once per run: the result is part of the State."""
@@ -440,9 +465,11 @@ class _Run:
         """All epochs that are left. Raises Interrupted."""
         t, per_epoch = self._trainer, self._per_epoch * self._trainer.batch_size
         self._display.begin(t.epochs * per_epoch, self._kept.progress.images)
-        while self._kept.progress.epoch < t.epochs:
+        while self._kept.progress.epoch < t.epochs and not (past and t._stop and t._stop(past[-1])):
+            self._tell("epoch_start")
             self._steps()
             self._check_signal()
+            self._tell("epoch_stop")
             record = self._end_epoch()
             past.append(record)
             self._display.epoch(record, t.epochs)
@@ -471,6 +498,12 @@ class _Run:
         folder = self._checkpoints.save(self.snapshot(), best=best)
         self._saved_at = time.monotonic()
         return folder
+
+    def _tell(
+        self, kind: Literal["epoch_start", "epoch_stop", "test_start", "test_stop"], accuracy: float | None = None
+    ) -> None:
+        if self._trainer._on_event is not None:
+            self._trainer._on_event(Event(kind, self._kept.progress.epoch + 1, accuracy))
 
     def _check_signal(self) -> None:
         if self._stopping():
@@ -535,10 +568,13 @@ class _Run:
         """Test, schedule, record, checkpoint. A signal in the test leaves all that to the next start."""
         t, p, tally = self._trainer, self._kept.progress, self._kept.tally
         tested = None
-        if t._test is not None:
+        if t._test is not None and (t._test_epochs is None or t._test_epochs(p.epoch + 1)):
+            self._tell("test_start")
             tested = evaluate(self._session, t._test, t.batch_size, lambda: bool(self._stopping()))
             if tested is None:
                 self._check_signal()
+            else:
+                self._tell("test_stop", tested.accuracy)
         record = EpochRecord(
             epoch=p.epoch + 1,
             step=p.step,

@@ -13,18 +13,21 @@ ROOT = Path(__file__).parent.parent / "spindl"
 
 ALLOWED = {
     "number": set(),
+    "plan": {"graph", "number", "machine", "program", "_kernels"},
     "machine": set(),
     "data": set(),
     "graph": {"number"},
     "model": {"graph"},
     "train": {"graph", "number"},
     "program": {"graph", "number", "machine"},
-    "run": {"program", "graph", "number", "machine", "data", "emulator", "_native"},
+    "run": {"program", "graph", "number", "machine", "data", "emulator", "_native", "_kernels"},
     "emulator": {"machine", "_emulator"},
+    "mlperf": {"data", "model", "train", "program", "machine", "systems"},
+    "systems": {"machine", "program"},
 }
 """Room -> rooms it may import. `spindl.errors` is everybody's. Rooms not listed (cli, trainer, ...) may use all."""
 
-TORCH_FREE = {"number", "machine", "data", "graph", "program", "emulator"}
+TORCH_FREE = {"plan", "number", "machine", "data", "graph", "program", "emulator", "systems"}
 
 
 def imports(path: Path) -> set[str]:

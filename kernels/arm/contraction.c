@@ -1,9 +1,10 @@
-/* options: -Os --target=thumb-freestanding-eabi */
+/* options: -Oz --target=thumb-freestanding-eabi */
 /* Tuned contractions: what gathers panels, and what begins, repeats and ends sweeps. The loops are in sweep.S. */
 #include "positions.h"
 #include "scratch.h"
 #include "sweep.h"
 
+#define HOT __attribute__((target("arm")))
 #define APART __attribute__((noinline)) /* code that is not often run, kept once */
 
 _Static_assert(offsetof(spindl_sweep, start) == SWEEP_START && offsetof(spindl_sweep, b) == SWEEP_B &&
@@ -25,6 +26,7 @@ typedef struct {
     spindl_tap *taps;
     int32_t *start;
     spindl_bounds bounds;
+    spindl_wide *exact_sums; /* of a pixel */
     bool rounded;
     bool exact;          /* by the definition only: int32 sums would not do, or not be faster */
     const char *end;     /* code that finishes blocks */
@@ -54,7 +56,7 @@ void spindl_sweep_slow(spindl_sweep *s) {
             if (s->kind == SWEEP_ADD64) {
                 ((spindl_wide *)row)[i & 1] += sum;
             } else {
-                const int32_t y = spindl_round_slow(s->rounding, (int64_t)sum - half);
+                const int32_t y = spindl_round(s->rounding, (int64_t)sum - half);
                 if (narrow) ((int16_t *)row)[i & 1] = (int16_t)y;
                 else ((int32_t *)row)[i & 1] += y;
             }
@@ -76,19 +78,19 @@ APART static int begin(call *c, const spindl_tile *t, spindl_side direction, spi
     c->columns = at;
     c->taps = (spindl_tap *)(at += parts.columns);
     c->start = (int32_t *)(at += parts.taps);
-    c->bounds.zeros = (int16_t *)(at += parts.start);
-    spindl_zeros((uint32_t *)(void *)at, parts.zeros / 4);
+    c->exact_sums = (spindl_wide *)(void *)(at += parts.start);
+    c->bounds.zeros = (int16_t *)(at += parts.sums);
+    spindl_fill((uint32_t *)(void *)at, parts.zeros / 4, 0);
     spindl_sweep *const s = c->sweep = (spindl_sweep *)(at + parts.zeros + parts.panel);
     const int32_t shift = sums ? 0 : c->finish.rounding.shift;
     s->rounding = &c->finish.rounding;
-    s->start_step = 0;
     s->shift = shift;
     c->rounded = !sums;
     c->exact = scratch_is_tiny(t) || shift < 0 || shift > 31 || c->finish.sum_shift;
     const bool add32 = direction == SPINDL_RESULT_W && !(t->flags & SPINDL_FLAG_NARROW);
     s->kind = sums ? SWEEP_ADD64 : add32 ? SWEEP_ADD32 : t->flags & SPINDL_FLAG_RELU;
     c->end = (const char *const[]){spindl_end_round, spindl_end_relu, spindl_end_add32, spindl_end_add64}[s->kind];
-    c->start[0] = c->start[1] = c->exact ? 0 : half_of(shift);
+    if (!c->exact) spindl_fill((uint32_t *)c->start, parts.start / 4, (uint32_t)half_of(shift));
     if (!sums) set_threshold(s);
     return SPINDL_OK;
 }
@@ -103,8 +105,6 @@ static void begin_with_bias(call *c, uint32_t group) {
         c->start[o] = (int32_t)value;
         if (value != c->start[o]) c->exact = true;
     }
-    if (outputs & 1) c->start[outputs] = 0;
-    c->sweep->start_step = 8;
 }
 
 /* Where a loop is entered that is to make `count` steps. */
@@ -115,19 +115,19 @@ static uint32_t entry_of(const char *loop, uint32_t count, uint32_t steps, uint3
 
 /* Sweeps over `columns` columns, of which the last may be alone. False if a sum did not fit.
  * valid: places of each block that exist; where the others must not be touched, `careful` says so. */
-static bool sweep_columns(call *c, const void *b, void *out, uint32_t columns, uint32_t valid, bool careful) {
+HOT APART static bool sweep_columns(call *c, const void *b, void *out, uint32_t columns, uint32_t valid, bool careful) {
     spindl_sweep *const s = c->sweep;
     uint32_t *const end = (uint32_t *)s - 1;
     s->start = c->start;
     s->b = b;
     s->out = out;
-    s->blocks = (int32_t)(columns / 2);
+    s->end = c->start + (columns & ~1u);
     s->valid = valid;
     *end = (uint32_t)(uintptr_t)(careful ? spindl_end_slow : c->end);
     const bool fit = spindl_sweep_run(s);
     if (!(columns & 1)) return fit;
     const int32_t pitch = s->pitch;
-    s->blocks = 1;
+    s->end += 2;
     s->valid = valid & c->alone;
     s->pitch = c->alone_pitch;
     *end = (uint32_t)(uintptr_t)spindl_end_slow;
@@ -139,22 +139,22 @@ static bool sweep_columns(call *c, const void *b, void *out, uint32_t columns, u
 /* What a sweep changes of the statistics, to be undone if its sums did not fit. */
 typedef struct {
     uint64_t magnitude;
-    uint32_t saturated;
+    int32_t fast;
+    uint32_t width, saturated;
 } before;
 
-static before seen(const call *c) {
-    return (before){c->finish.rounding.magnitude, c->finish.rounding.saturated};
+HOT static before seen(const call *c) {
+    const spindl_rounding *const r = &c->finish.rounding;
+    return (before){r->magnitude, r->fast, r->width, r->saturated};
 }
 
 static void forget(call *c, before old) {
-    c->finish.rounding.magnitude = old.magnitude;
-    c->finish.rounding.saturated = old.saturated;
+    spindl_rounding *const r = &c->finish.rounding;
+    r->magnitude = old.magnitude;
+    r->fast = old.fast;
+    r->width = old.width;
+    r->saturated = old.saturated;
     c->context->tiles_redone++;
-}
-
-/* Ends panels whose last place has no partner. */
-static void pad(uint32_t *panel, uint32_t k) {
-    for (uint32_t row = 0; row < 4; row++) ((int16_t *)panel)[(k >> 1) * 8 + 2 * row + 1] = 0;
 }
 
 
@@ -173,35 +173,37 @@ typedef struct {
 
 /* Sums over channels of an image tensor, for the pixels of another. */
 typedef struct {
-    int64_t (*sum)(const spindl_tile *, uint32_t, uint32_t, uint32_t, uint32_t); /* one of them by its definition */
+    void (*sums)(const spindl_tile *, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, spindl_wide *); /* definition */
     image_tensor from, result;
     const uint8_t *b; /* columns of tap 0 */
     uint32_t channels, columns, group;
+    uint32_t groups; /* 1, or all where sums are made by the definition */
     bool by_words;
     bool joined;     /* all taps make one sum: columns lie tap after tap */
-    uint32_t taps;
+    uint32_t taps, entry; /* number of taps; where the loop is entered */
     uint32_t in_row; /* taps that lie side by side in memory, if they are all inside: 1 or kernel_columns */
     int32_t span[2]; /* rows and columns from the first tap to the last, if these are not negative */
 } contraction;
 
 /* Puts `count` places of the sum, from place k on, of one tap of 4 pixels into a panel of pairs; k and count are even where
- * whole words can be moved. Returns how many pixels have the tap inside the other tensor. */
-APART static uint32_t gather(const call *c, const contraction *n, uint32_t *panel, uint32_t k, uint32_t count,
+ * whole words can be moved. A last place without a partner is left with any: the columns have 0 there. Returns how many
+ * pixels have the tap inside the other tensor. */
+HOT APART static uint32_t gather(const call *c, const contraction *n, uint32_t *panel, uint32_t k, uint32_t count,
                              const spindl_pixel pixels[4], const spindl_tap *at) {
     if (n->by_words) return spindl_gather_rows(panel + 2 * k, count / 2, pixels, at, &c->bounds);
     uint32_t inside = 0;
     for (uint32_t row = 0; row < 4; row++, pixels++) {
-        int16_t *to = (int16_t *)panel + 2 * row;
+        int16_t *const to = (int16_t *)panel + (k >> 1) * 8 + 2 * row + (k & 1);
         const bool is = (uint32_t)(pixels->row + at->row) < c->bounds.rows &&
                         (uint32_t)(pixels->column + at->column) < c->bounds.columns;
         mantissas from = is ? (mantissas)(const void *)(pixels->from + at->from) : c->bounds.zeros;
-        for (uint32_t i = k; i < k + count; i++) to[(i >> 1) * 8 + (i & 1)] = *from++;
+        spindl_move_values(to, from, count, 2, k & 1 ? 14 : 2, k & 1 ? 2 : 14);
         inside += is;
     }
     return inside;
 }
 
-static bool all_inside(const call *c, const contraction *n, const spindl_pixel pixels[4]) {
+HOT static bool all_inside(const call *c, const contraction *n, const spindl_pixel pixels[4]) {
     for (uint32_t i = 0; i < 4; i++) {
         if (pixels[i].row < 0 || pixels[i].row + n->span[0] >= (int32_t)c->bounds.rows || pixels[i].column < 0 ||
             pixels[i].column + n->span[1] >= (int32_t)c->bounds.columns) {
@@ -212,30 +214,27 @@ static bool all_inside(const call *c, const contraction *n, const spindl_pixel p
 }
 
 /* One run of all taps. */
-static void fill_joined(call *c, const contraction *n, const spindl_pixel pixels[4]) {
+HOT static void fill_joined(call *c, const contraction *n, const spindl_pixel pixels[4]) {
     const uint32_t sum = n->taps * n->channels, even = scratch_even(sum);
     uint32_t *const panel = (uint32_t *)c->sweep - 3 - 2 * even;
     c->sweep->panel = panel;
-    panel[0] = entry_of(spindl_sweep_nt, even / 2, SWEEP_PAIRS, SWEEP_PAIR_BYTES);
+    panel[0] = n->entry;
     const uint32_t step = n->in_row > 1 && all_inside(c, n, pixels) ? n->in_row : 1;
     const uint32_t count = step * n->channels;
     for (uint32_t i = 0, k = 0; i < n->taps; i += step, k += count) gather(c, n, panel + 1, k, count, pixels, &c->taps[i]);
-    if (sum & 1) pad(panel + 1, sum - 1);
     panel[1 + 2 * even] = SPINDL_SENTINEL;
     c->sweep->b = n->b;
 }
 
 /* One run for each tap that meets anything; false if there is none. */
-static bool fill_runs(call *c, const contraction *n, const spindl_pixel pixels[4]) {
+HOT static bool fill_runs(call *c, const contraction *n, const spindl_pixel pixels[4]) {
     const uint32_t even = scratch_even(n->channels), run = 2 * even + SCRATCH_RUN_WORDS;
-    const uint32_t entry = entry_of(spindl_sweep_nn, even / 2, SWEEP_PAIRS, SWEEP_PAIR_BYTES);
     uint32_t *at = (uint32_t *)c->sweep - 3 - 2 * even; /* backwards from the last run */
     int32_t later = 0;
     bool any = false;
     for (uint32_t i = n->taps; i-- > 0;) {
         if (!gather(c, n, at + 1, 0, n->channels, pixels, &c->taps[i])) continue;
-        at[0] = entry;
-        if (n->channels & 1) pad(at + 1, n->channels - 1);
+        at[0] = n->entry;
         at[1 + 2 * even] = SPINDL_SENTINEL;
         if (any) {
             at[2 + 2 * even] = (uint32_t)(uintptr_t)spindl_next_run;
@@ -257,9 +256,10 @@ APART static void define(call *c, const contraction *n, const spindl_pixel *pixe
         const uint32_t index = (uint32_t)(pixels->out - n->result.base) / n->result.pitch;
         const uint32_t row = index / n->result.columns, x = index - row * n->result.columns;
         const uint32_t image = row / n->result.rows, y = row - image * n->result.rows;
-        for (uint32_t i = 0; i < n->columns; i++) {
+        n->sums(c->t, image, y, x, n->group, n->groups, c->exact_sums);
+        for (uint32_t i = 0; i < n->groups * n->columns; i++) {
+            const int64_t sum = c->exact_sums[i];
             const uint32_t channel = n->group * n->columns + i;
-            const int64_t sum = n->sum(c->t, image, y, x, channel);
             if (c->rounded) ((int16_t *)(void *)pixels->out)[i] = (int16_t)spindl_finish_sum(&c->finish, sum, channel);
             else ((spindl_wide *)(void *)pixels->out)[i] += sum - (swept ? (int32_t)sum : 0);
         }
@@ -269,7 +269,7 @@ APART static void define(call *c, const contraction *n, const spindl_pixel *pixe
 
 /* The results of the last `count` of four pixels. The others are not there: they give what the first one gives, which is
  * written over it once more, or zeros where results are added. */
-static void four_pixels(call *c, const contraction *n, spindl_pixel pixels[4], uint32_t count) {
+HOT static void four_pixels(call *c, const contraction *n, spindl_pixel pixels[4], uint32_t count) {
     const uint32_t missing = 4 - count;
     if (c->exact) {
         define(c, n, pixels + missing, count, false);
@@ -295,7 +295,7 @@ static void four_pixels(call *c, const contraction *n, spindl_pixel pixels[4], u
     define(c, n, pixels + missing, count, true);
 }
 
-APART static void all_pixels(call *c, const contraction *n, const area *area) {
+APART HOT static void all_pixels(call *c, const contraction *n, const area *area) {
     spindl_pixel pixels[4];
     uint32_t count = 0;
     c->bounds.rows = n->from.rows;
@@ -336,7 +336,7 @@ static uint32_t result_bytes_of(const call *c) {
 APART static void clear(const call *c, uint32_t address, uint32_t pixels, uint32_t channels, uint32_t pitch) {
     if (c->rounded || c->t->flags & SPINDL_FLAG_ADD) return;
     uint32_t *to = SPINDL_POINTER(uint32_t, address);
-    for (; pixels; pixels--, to += 2 * pitch) spindl_zeros(to, 2 * channels);
+    for (; pixels; pixels--, to += 2 * pitch) spindl_fill(to, 2 * channels, 0);
 }
 
 /* Copies rows of values that shall begin at whole words. */
@@ -362,13 +362,14 @@ int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_con
     const uint32_t result_bytes = result_bytes_of(&c);
     clear(&c, t->y, t->images * t->y_rows * t->y_columns, t->groups * t->outputs, t->y_pitch);
     contraction n = {
-        .sum = spindl_sum_y,
+        .sums = spindl_sums_y,
         .from = {SPINDL_POINTER(uint8_t, t->x), t->x_rows, t->x_columns, 2 * t->x_pitch},
         .result = {SPINDL_POINTER(uint8_t, t->y), t->y_rows, t->y_columns, result_bytes * t->y_pitch},
         .channels = t->inputs,
         .columns = t->outputs,
         .by_words = !(t->inputs & 1) && scratch_aligned(t->x, t->x_pitch, t->groups, t->inputs),
         .taps = taps,
+        .entry = entry_of(spindl_sweep_nt, even / 2, SWEEP_PAIRS, SWEEP_PAIR_BYTES),
         .joined = true,
         .in_row = t->dilation_columns == 1 && t->x_pitch == t->inputs ? t->kernel_columns : 1,
         .span = {(int32_t)((t->kernel_rows - 1) * t->dilation_rows), (int32_t)((t->kernel_columns - 1) * t->dilation_columns)},
@@ -390,9 +391,10 @@ int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_con
     c.sweep->b_step = 4 * (int32_t)even;
     c.alone = 0x55;
     c.alone_pitch = -4;
-    for (; n.group < t->groups; n.group++) {
+    for (; n.group < t->groups; n.group += n.groups) {
         mantissas w = SPINDL_POINTER(const int16_t, t->w) + n.group * t->outputs * sum;
         begin_with_bias(&c, n.group);
+        n.groups = c.exact ? t->groups - n.group : 1;
         if (!c.exact && scratch_copies_columns(t, SPINDL_RESULT_Y)) w = copy_even(&c, w, t->outputs, sum, sum);
         n.b = (const uint8_t *)w;
         all_pixels(&c, &n, &area);
@@ -413,23 +415,25 @@ int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_ar
     const uint32_t result_bytes = result_bytes_of(&c);
     clear(&c, t->x, t->images * t->x_rows * t->x_columns, t->groups * t->inputs, t->x_pitch);
     contraction n = {
-        .sum = spindl_sum_x,
+        .sums = spindl_sums_x,
         .from = {SPINDL_POINTER(uint8_t, t->y), t->y_rows, t->y_columns, 2 * t->y_pitch},
         .result = {SPINDL_POINTER(uint8_t, t->x), t->x_rows, t->x_columns, result_bytes * t->x_pitch},
         .channels = t->outputs,
         .columns = t->inputs,
         .by_words = !(t->outputs & 1) && scratch_aligned(t->y, t->y_pitch, t->groups, t->outputs),
+        .entry = entry_of(spindl_sweep_nn, (t->outputs + 1) / 2, SWEEP_PAIRS, SWEEP_PAIR_BYTES),
     };
     c.sweep->out_step = 2 * (int32_t)result_bytes;
     c.sweep->pitch = 2 * (int32_t)(taps * inputs);
     c.sweep->b_step = 4;
     c.alone = 0x55;
     c.alone_pitch = c.sweep->pitch;
-    for (; n.group < t->groups; n.group++) {
+    n.groups = c.exact ? t->groups : 1;
+    for (; n.group < t->groups; n.group += n.groups) {
         mantissas w = SPINDL_POINTER(const int16_t, t->w) + n.group * t->outputs * taps * t->inputs;
         if (!c.exact && copy) {
             w = copy_even(&c, w, t->outputs * taps, t->inputs, t->inputs);
-            if (t->outputs & 1) spindl_zeros((uint32_t *)(void *)c.columns + t->outputs * taps * inputs / 2, taps * inputs / 2);
+            if (t->outputs & 1) spindl_fill((uint32_t *)(void *)c.columns + t->outputs * taps * inputs / 2, taps * inputs / 2, 0);
         }
         n.b = (const uint8_t *)w;
         for (uint32_t a = 0; a < t->stride_rows; a++) {
@@ -476,44 +480,31 @@ static void next_weight(const spindl_tile *t, weight *w) {
 }
 
 /* x at four channels of one tap, for all positions of y in some images. */
-static void gather_tap(const spindl_tile *t, uint32_t *to, mantissas x, uint32_t images, const weight *w) {
-    const int32_t top = (int32_t)(w->row * t->dilation_rows) + t->top;
-    const int32_t left = (int32_t)(w->column * t->dilation_columns) + t->left;
-    const uint32_t above = spindl_before_start(t->y_rows, t->stride_rows, top);
-    const uint32_t below = spindl_before_end(t->y_rows, t->stride_rows, top, t->x_rows);
-    const uint32_t low = spindl_before_start(t->y_columns, t->stride_columns, left);
-    const uint32_t high = spindl_before_end(t->y_columns, t->stride_columns, left, t->x_columns);
-    if (above >= below || low >= high) { /* the tap meets nothing */
-        spindl_zeros(to, 2 * images * t->y_rows * t->y_columns);
+static void gather_tap(const spindl_tile *t, uint32_t *to, mantissas x, uint32_t images,
+                       const spindl_window *window) {
+    const spindl_window v = *window;
+    if (!v.rows) {
+        spindl_fill(to, 2 * images * t->y_rows * t->y_columns, 0);
         return;
     }
-    const int32_t pitch = 2 * (int32_t)t->x_pitch, row = (int32_t)t->x_columns;
-    const int32_t r = top + (int32_t)(above * t->stride_rows), s = left + (int32_t)(low * t->stride_columns);
-    spindl_pairs from = {below - above,
-                         low,
-                         high - low,
-                         t->y_columns - high,
-                         x + (r * row + s) * (int32_t)t->x_pitch + (int32_t)w->channel,
-                         pitch * (int32_t)t->stride_columns,
-                         pitch * row * (int32_t)t->stride_rows};
+    const uint32_t high = t->y_columns - v.low - v.columns, below = t->y_rows - v.above - v.rows;
+    spindl_pairs from = {v.rows, v.low, v.columns, high, x + v.from, v.step, v.row_step};
     for (; images; images--, from.from += t->x_rows * t->x_columns * t->x_pitch) {
-        if (above) to = spindl_zeros(to, 2 * above * t->y_columns);
+        if (v.above) to = spindl_fill(to, 2 * v.above * t->y_columns, 0);
         to = spindl_gather_pairs(to, &from);
-        if (below < t->y_rows) to = spindl_zeros(to, 2 * (t->y_rows - below) * t->y_columns);
+        if (below) to = spindl_fill(to, 2 * below * t->y_columns, 0);
     }
 }
 
-/* x at one weight's place, value by value, into one row of a panel; or zeros where `w` is 0. */
-APART static void gather_values(const spindl_tile *t, int16_t *to, mantissas x, uint32_t images, const weight *w) {
-    for (uint32_t image = 0; image < images; image++, x += t->x_rows * t->x_columns * t->x_pitch) {
-        for (uint32_t p = 0; p < t->y_rows; p++) {
-            for (uint32_t q = 0; q < t->y_columns; q++, to += 4) {
-                *to = 0;
-                if (!w) continue;
-                const uint32_t r = p * t->stride_rows + w->row * t->dilation_rows + (uint32_t)t->top;
-                const uint32_t s = q * t->stride_columns + w->column * t->dilation_columns + (uint32_t)t->left;
-                if (r < t->x_rows && s < t->x_columns) *to = x[(r * t->x_columns + s) * t->x_pitch + w->channel];
-            }
+/* x at one weight's place, value by value, into one row of a panel of zeros. */
+static void gather_values(const spindl_tile *t, int16_t *to, mantissas x, uint32_t images, const weight *w) {
+    const spindl_window v = spindl_window_of(t, w->row, w->column);
+    to += 4 * (v.above * t->y_columns + v.low);
+    x += v.from + (int32_t)w->channel;
+    for (; images; images--, x += t->x_rows * t->x_columns * t->x_pitch, to += 4 * t->y_rows * t->y_columns) {
+        for (uint32_t i = 0; i < v.rows; i++) {
+            spindl_move_values(to + 4 * i * t->y_columns, (mantissas)(const void *)((const uint8_t *)x + (int32_t)i * v.row_step),
+                               v.columns, v.step, 8, 8);
         }
     }
 }
@@ -562,7 +553,9 @@ APART static void weights_of(call *c, uint32_t group, uint32_t image, uint32_t i
     c->alone_pitch = s->pitch;
     const uint32_t result_bytes = result_bytes_of(c);
     uint32_t at = group * t->outputs * sum;
-    weight four[4] = {{0, 0, 0}};
+    weight four[4];
+    four->row = four->column = four->channel = 0;
+    spindl_window window = {0};
     for (uint32_t left = sum; left;) {
         const uint32_t count = left < 4 ? left : 4;
         for (uint32_t i = 1; i < 4; i++) {
@@ -572,10 +565,13 @@ APART static void weights_of(call *c, uint32_t group, uint32_t image, uint32_t i
         bool fits = !c->exact;
         const before old = seen(c);
         if (fits) {
-            if (by_words) gather_tap(t, panel + 1, x, images, four);
-            else {
-                for (uint32_t i = 0; i < 4; i++) {
-                    gather_values(t, (int16_t *)(void *)(panel + 1) + i, x, images, i < count ? &four[i] : 0);
+            if (by_words) {
+                if (!four->channel) window = spindl_window_of(t, four->row, four->column);
+                gather_tap(t, panel + 1, x + four->channel, images, &window);
+            } else {
+                spindl_fill(panel + 1, 2 * pixels, 0);
+                for (uint32_t i = 0; i < count; i++) {
+                    gather_values(t, (int16_t *)(void *)(panel + 1) + i, x, images, &four[i]);
                 }
             }
             uint8_t *out = SPINDL_POINTER(uint8_t, t->w) + result_bytes * at;
@@ -598,7 +594,7 @@ int spindl_convolution_weight_gradient(const spindl_convolution_weight_gradient_
     if (error) return error;
     const uint32_t sum = t->kernel_rows * t->kernel_columns * t->inputs, result_bytes = result_bytes_of(&c);
     if (!(t->flags & (SPINDL_FLAG_ADD | SPINDL_FLAG_NARROW))) {
-        spindl_zeros(SPINDL_POINTER(uint32_t, t->w), t->groups * t->outputs * sum * (result_bytes / 4));
+        spindl_fill(SPINDL_POINTER(uint32_t, t->w), t->groups * t->outputs * sum * (result_bytes / 4), 0);
     }
     spindl_sweep *const s = c.sweep;
     const int32_t half_row = 2 * (int32_t)result_bytes, advanced = result_bytes == 2 ? 2 : 0;

@@ -5,17 +5,16 @@
     .cpu arm968e-s
     .arm
 
-@ uint32_t *spindl_zeros(uint32_t *to, uint32_t words)
-    .section .text.zeros, "ax"
+@ uint32_t *spindl_fill(uint32_t *to, uint32_t words, uint32_t value)
+    .section .text.fill, "ax"
     .p2align 2
-    .global spindl_zeros
-    .type spindl_zeros, %function
-spindl_zeros:
+    .global spindl_fill
+    .type spindl_fill, %function
+spindl_fill:
     push {r4, lr}
-    mov r2, #0
-    mov r3, #0
-    mov r4, #0
-    mov r12, #0
+    mov r3, r2
+    mov r4, r2
+    mov r12, r2
     subs r1, r1, #16
     bmi 2f
 1:  stmia r0!, {r2, r3, r4, r12}
@@ -113,13 +112,14 @@ spindl_gather_pairs:
     zero_pairs r4
     mov r1, r8
     add r8, r8, r10
-    subs lr, r5, #4
+    subs lr, r5, #8
     bmi 2f
-1:  pairs
+1:  .rept 4
     pairs
-    subs lr, lr, #4
+    .endr
+    subs lr, lr, #8
     bpl 1b
-2:  adds lr, lr, #4
+2:  adds lr, lr, #8
     beq 4f
 3:  ldr r7, [r1, #4]
     ldr r2, [r1], r9
@@ -132,3 +132,36 @@ spindl_gather_pairs:
     subs r3, r3, #1
     bne 5b
     pop {r4-r11, pc}
+
+@ void spindl_move_values(int16_t *to, const int16_t *from, uint32_t count, int32_t from_step, int32_t first_step,
+@                         int32_t second_step)
+    .section .text.move_values, "ax"
+    .p2align 2
+    .global spindl_move_values
+    .type spindl_move_values, %function
+spindl_move_values:
+    push {r4-r8, lr}
+    ldr r4, [sp, #24]
+    ldr r5, [sp, #28]
+    subs r2, r2, #4
+    bmi 2f
+1:  ldrh r6, [r1], r3
+    ldrh r7, [r1], r3
+    ldrh r8, [r1], r3
+    ldrh r12, [r1], r3
+    strh r6, [r0], r4
+    strh r7, [r0], r5
+    strh r8, [r0], r4
+    strh r12, [r0], r5
+    subs r2, r2, #4
+    bpl 1b
+2:  adds r2, r2, #4
+    beq 4f
+3:  ldrh r6, [r1], r3
+    subs r2, r2, #1
+    mov r12, r4
+    strh r6, [r0], r12
+    mov r4, r5
+    mov r5, r12
+    bne 3b
+4:  pop {r4-r8, pc}

@@ -1,10 +1,10 @@
 /* Cycles and scratch bytes of contractions. The cycles are those of the tuned kernels on the emulator: what a call does is counted
  * as the kernel does it, times constants that bench/kernels.py fits. Not in them: tiles that are computed again because a sum
  * left int32, and blocks whose sums are the largest that a site has seen in the step (about 400 cycles each). */
-#include "../arm/positions.h"
 #include "../arm/scratch.h"
 #include "../arm/sweep.h"
 #include "contraction_cost.h"
+#include "positions.h"
 
 /* Loops of sweep.S and gather.S, whose cycles are known. */
 static uint64_t loop_cycles(uint32_t count, uint32_t turn, uint32_t cycles) {
@@ -14,27 +14,29 @@ static uint64_t loop_cycles(uint32_t count, uint32_t turn, uint32_t cycles) {
 static uint64_t block_cycles(uint32_t flags, bool of_weights) {
     static const uint32_t ends[] = {50, 61, 72, 62};
     const uint32_t rounded = of_weights && !(flags & SPINDL_FLAG_NARROW) ? SWEEP_ADD32 : flags & SPINDL_FLAG_RELU;
-    return 27 + ends[flags & SPINDL_FLAG_SUMS ? SWEEP_ADD64 : rounded];
+    return 24 + ends[flags & SPINDL_FLAG_SUMS ? SWEEP_ADD64 : rounded];
 }
 
 static uint64_t zero_cycles(uint32_t words) {
     return 16 + words / 16 * 20 + words % 16 * 5;
 }
 
-static void add_sweep(spindl_counts *n, uint32_t columns, uint64_t block, bool slow) {
+/* places: results of a block of two columns that exist; of rows where the last column is alone. */
+static void add_sweep(spindl_counts *n, const spindl_tile *t, uint32_t columns, uint64_t block, uint32_t places, bool slow) {
+    const uint32_t blocks = columns / 2, alone = columns & 1, slow_blocks = (slow ? blocks : 0) + alone;
     n->of[COUNT_SWEEPS]++;
-    n->known += columns / 2 * block;
-    if (slow) n->of[COUNT_SLOW] += columns / 2;
-    if (!(columns & 1)) return;
-    n->known += block;
-    n->of[COUNT_ALONE]++;
-    n->of[COUNT_SLOW]++;
+    n->known += (blocks + alone) * block;
+    n->of[COUNT_ALONE] += alone;
+    n->of[COUNT_SLOW] += slow_blocks;
+    n->of[t->flags & SPINDL_FLAG_SUMS ? COUNT_SLOW_SUMS : COUNT_SLOW_ROUNDED] +=
+        (slow ? blocks * places : 0) + alone * places / 2;
 }
 
 static void add_gather(spindl_counts *n, uint32_t count, bool by_words) {
     n->of[COUNT_GATHERS]++;
     if (by_words) n->known += count / 16 * 68 + count / 2 % 8 * 12;
-    else n->of[COUNT_VALUES] += 4 * count;
+    else n->known += 4 * (count / 4 * 12 + count % 4 * 9);
+    n->of[COUNT_VALUE_GATHERS] += !by_words;
 }
 
 /* Sums one by one. */
@@ -44,9 +46,23 @@ static void add_definition(spindl_counts *n, const spindl_tile *t, spindl_side d
     const uint64_t sums = t->groups * (direction == SPINDL_RESULT_Y   ? y * t->outputs
                                        : direction == SPINDL_RESULT_X ? x * t->inputs
                                                                       : taps * t->inputs * t->outputs * t->images);
-    n->of[COUNT_SUMS] += sums;
-    n->of[COUNT_TERMS] += direction == SPINDL_RESULT_W ? sums * t->y_rows * t->y_columns : sums * taps;
-    n->of[COUNT_PRODUCTS] += y * t->groups * t->inputs * t->outputs * taps;
+    uint64_t rows = 0, columns = 0; /* positions of y and taps that meet x */
+    for (uint32_t i = 0; i < t->kernel_rows; i++) {
+        const int32_t first = (int32_t)(i * t->dilation_rows) + t->top;
+        rows += spindl_before_end(t->y_rows, t->stride_rows, first, t->x_rows);
+        rows -= spindl_before_start(t->y_rows, t->stride_rows, first);
+    }
+    for (uint32_t j = 0; j < t->kernel_columns; j++) {
+        const int32_t first = (int32_t)(j * t->dilation_columns) + t->left;
+        columns += spindl_before_end(t->y_columns, t->stride_columns, first, t->x_columns);
+        columns -= spindl_before_start(t->y_columns, t->stride_columns, first);
+    }
+    n->of[t->flags & SPINDL_FLAG_SUMS ? COUNT_SUMS : COUNT_SUMS_ROUNDED] += sums;
+    const uint64_t pixels = direction == SPINDL_RESULT_Y ? y : direction == SPINDL_RESULT_X ? x : 0;
+    n->of[COUNT_PIXELS] += pixels;
+    n->of[COUNT_TERMS] += pixels ? pixels * taps : sums * t->y_rows;
+    n->of[COUNT_INNER] += t->images * rows * columns * t->groups * (direction == SPINDL_RESULT_W ? 0 : t->outputs);
+    n->of[COUNT_PRODUCTS] += t->images * rows * columns * t->groups * t->inputs * t->outputs;
 }
 
 typedef struct {
@@ -79,7 +95,7 @@ static void add_pixels(spindl_counts *n, const spindl_tile *t, const pixels_of *
         if (joined) {
             const uint32_t step = inside ? in_row : 1;
             for (uint32_t i = 0; i < taps; i += step) add_gather(n, step * channels, by_words);
-            add_sweep(n, columns, end + loop_cycles((taps * channels + 1) / 2, SWEEP_PAIRS, 22), false);
+            add_sweep(n, t, columns, end + loop_cycles((taps * channels + 1) / 2, SWEEP_PAIRS, 22), 2 * there, false);
             continue;
         }
         uint32_t live = 0;
@@ -98,7 +114,7 @@ static void add_pixels(spindl_counts *n, const spindl_tile *t, const pixels_of *
         }
         const uint64_t run = loop_cycles((channels + 1) / 2, SWEEP_PAIRS, 22);
         n->of[COUNT_RUNS] += live;
-        add_sweep(n, columns, end + live * run + (live - 1) * 7, false);
+        add_sweep(n, t, columns, end + live * run + (live - 1) * 7, 2 * there, false);
     }
 }
 
@@ -181,37 +197,42 @@ static void count_weights(spindl_counts *n, const spindl_tile *t) {
         for (uint32_t first = 0; first < sum; first += 4) {
             const uint32_t there = sum - first < 4 ? sum - first : 4;
             n->of[COUNT_PANELS]++;
-            add_sweep(n, t->outputs, block, there < 4);
-            if (!by_words) {
-                n->of[COUNT_VALUES] += 4 * pixels;
-                n->of[COUNT_ROWS] += 4 * images * t->y_rows;
-                continue;
-            }
-            const uint32_t tap = first / t->inputs;
+            add_sweep(n, t, t->outputs, block, 2 * there, there < 4);
+            if (!by_words) n->known += zero_cycles(2 * pixels);
+            for (uint32_t i = 0; i < (by_words ? 1 : there); i++) {
+            const uint32_t tap = (first + i) / t->inputs;
             const int32_t top = (int32_t)(tap / t->kernel_columns * t->dilation_rows) + t->top;
             const int32_t left = (int32_t)(tap % t->kernel_columns * t->dilation_columns) + t->left;
             const uint32_t above = spindl_before_start(t->y_rows, t->stride_rows, top);
             const uint32_t below = spindl_before_end(t->y_rows, t->stride_rows, top, t->x_rows);
             const uint32_t low = spindl_before_start(t->y_columns, t->stride_columns, left);
             const uint32_t high = spindl_before_end(t->y_columns, t->stride_columns, left, t->x_columns);
+            n->of[by_words ? COUNT_GATHERS : COUNT_VALUE_GATHERS]++;
             if (above >= below || low >= high) {
-                n->known += zero_cycles(2 * pixels);
+                if (by_words) n->known += zero_cycles(2 * pixels);
                 continue;
             }
             const uint32_t edge = low + t->y_columns - high, count = high - low;
             const uint32_t rows = images * (below - above);
-            n->of[COUNT_GATHERS] += images;
-            n->of[COUNT_PAIR_ROWS] += rows;
-            n->known += rows * (6 * edge + count / 4 * 28 + count % 4 * 8);
+            n->of[by_words ? COUNT_PAIR_ROWS : COUNT_VALUE_ROWS] += rows;
+            if (!by_words) {
+                n->known += rows * (count / 4 * 12 + count % 4 * 9);
+                continue;
+            }
+            n->known += rows * (6 * edge + count / 8 * 40 + count % 8 * 8);
             if (above) n->known += images * zero_cycles(2 * above * t->y_columns);
             if (below < t->y_rows) n->known += images * zero_cycles(2 * (t->y_rows - below) * t->y_columns);
+            }
         }
     }
 }
 
 spindl_counts spindl_contraction_counts(const spindl_tile *t, spindl_side direction) {
     spindl_counts n = {0, {0}};
-    n.of[COUNT_CALLS] = 1;
+    const bool rounded = !(t->flags & SPINDL_FLAG_SUMS);
+    n.of[scratch_is_tiny(t) ? COUNT_SINGLE_CALLS : COUNT_CALLS] = 1;
+    n.of[COUNT_ROUNDED_CALLS] = rounded;
+    n.known = zero_cycles(direction == SPINDL_RESULT_X ? t->inputs : t->outputs);
     if (scratch_is_tiny(t)) add_definition(&n, t, direction);
     else if (direction == SPINDL_RESULT_Y) count_forward(&n, t);
     else if (direction == SPINDL_RESULT_X) count_backward(&n, t);
@@ -220,7 +241,23 @@ spindl_counts spindl_contraction_counts(const spindl_tile *t, spindl_side direct
 }
 
 /* Cycles of one of each, by direction (x, w, y); from bench/kernels.py --fit. */
-static const uint32_t constants[3][COUNTS] = {{0}, {0}, {0}};
+static const uint32_t constants[3][COUNTS] = {
+    {[COUNT_CALLS] = 799, [COUNT_SINGLE_CALLS] = 2838, [COUNT_ROUNDED_CALLS] = 396, [COUNT_TAPS] = 103,
+     [COUNT_ROWS_COPIED] = 19, [COUNT_COPIED] = 10, [COUNT_ROWS_CLEARED] = 9, [COUNT_PHASES] = 552, [COUNT_ROWS] =
+     56, [COUNT_PIXELS] = 73, [COUNT_GATHERS] = 141, [COUNT_VALUE_GATHERS] = 174, [COUNT_RUNS] = 47, [COUNT_EMPTY]
+     = 5, [COUNT_SWEEPS] = 50, [COUNT_ALONE] = 422, [COUNT_SLOW_ROUNDED] = 61, [COUNT_SUMS] = 112,
+     [COUNT_SUMS_ROUNDED] = 155, [COUNT_TERMS] = 116, [COUNT_INNER] = 21, [COUNT_PRODUCTS] = 6},
+    {[COUNT_CALLS] = 776, [COUNT_SINGLE_CALLS] = 1581, [COUNT_ROUNDED_CALLS] = 327, [COUNT_GROUPS] = 473,
+     [COUNT_ROWS_COPIED] = 17, [COUNT_COPIED] = 9, [COUNT_PANELS] = 131, [COUNT_GATHERS] = 365,
+     [COUNT_VALUE_GATHERS] = 334, [COUNT_VALUE_ROWS] = 51, [COUNT_PAIR_ROWS] = 24, [COUNT_ALONE] = 54, [COUNT_SLOW]
+     = 318, [COUNT_SLOW_ROUNDED] = 74, [COUNT_SLOW_SUMS] = 5, [COUNT_SUMS] = 385, [COUNT_SUMS_ROUNDED] = 516,
+     [COUNT_TERMS] = 15, [COUNT_PRODUCTS] = 10},
+    {[COUNT_CALLS] = 991, [COUNT_SINGLE_CALLS] = 2555, [COUNT_ROUNDED_CALLS] = 404, [COUNT_GROUPS] = 232,
+     [COUNT_TAPS] = 32, [COUNT_BIASES] = 77, [COUNT_ROWS_COPIED] = 20, [COUNT_COPIED] = 9, [COUNT_ROWS_CLEARED] =
+     11, [COUNT_ROWS] = 47, [COUNT_PIXELS] = 96, [COUNT_GATHERS] = 146, [COUNT_VALUE_GATHERS] = 160, [COUNT_ALONE]
+     = 400, [COUNT_SLOW_ROUNDED] = 70, [COUNT_SUMS] = 117, [COUNT_SUMS_ROUNDED] = 154, [COUNT_TERMS] = 115,
+     [COUNT_INNER] = 6, [COUNT_PRODUCTS] = 9},
+};
 
 static uint32_t cycles_of(const spindl_tile *t, spindl_side direction) {
     const spindl_counts n = spindl_contraction_counts(t, direction);

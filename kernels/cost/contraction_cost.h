@@ -6,6 +6,8 @@
 
 enum {
     COUNT_CALLS,
+    COUNT_SINGLE_CALLS, /* whose sums are made one by one */
+    COUNT_ROUNDED_CALLS,
     COUNT_GROUPS,       /* of channels, for a weight gradient times images that are rounded */
     COUNT_TAPS,         /* in lists */
     COUNT_BIASES,
@@ -17,15 +19,20 @@ enum {
     COUNT_PIXELS,
     COUNT_PANELS,
     COUNT_GATHERS,      /* taps of four pixels */
-    COUNT_VALUES,       /* gathered one by one */
+    COUNT_VALUE_GATHERS,/* the same, value by value */
+    COUNT_VALUE_ROWS,
     COUNT_PAIR_ROWS,    /* gathered two words at a time */
     COUNT_RUNS,         /* taps that meet something */
     COUNT_EMPTY,        /* results that no tap meets */
     COUNT_SWEEPS,
     COUNT_ALONE,        /* last columns without a partner */
     COUNT_SLOW,         /* blocks with places that do not exist */
+    COUNT_SLOW_ROUNDED, /* results in them */
+    COUNT_SLOW_SUMS,
     COUNT_SUMS,         /* made one by one, their taps and their products */
+    COUNT_SUMS_ROUNDED,
     COUNT_TERMS,
+    COUNT_INNER,        /* loops over products */
     COUNT_PRODUCTS,
     COUNTS
 };

@@ -1,86 +1,6 @@
-/* options: -Os --target=thumb-freestanding-eabi */
-/* Contractions by their definition: one exact int64 sum after the other. */
+/* options: -Oz --target=thumb-freestanding-eabi */
+/* Contractions by their definition. */
 #include "contraction.h"
-
-typedef const int16_t *mantissas;
-
-/* Position of tap `tap` at position `y` of the output, or a number that is at least `size` if that lies outside. */
-static uint32_t place(uint32_t y, uint32_t tap, uint32_t stride, uint32_t dilation, int32_t first) {
-    return y * stride + tap * dilation + (uint32_t)first;
-}
-
-static mantissas pixel(uint32_t base, uint32_t image, uint32_t rows, uint32_t columns, uint32_t pitch, uint32_t row,
-                       uint32_t column) {
-    return SPINDL_POINTER(const int16_t, base + 2 * ((image * rows + row) * columns + column) * pitch);
-}
-
-static mantissas pixel_x(const spindl_tile *t, uint32_t image, uint32_t r, uint32_t s) {
-    return pixel(t->x, image, t->x_rows, t->x_columns, t->x_pitch, r, s);
-}
-
-static mantissas pixel_y(const spindl_tile *t, uint32_t image, uint32_t p, uint32_t q) {
-    return pixel(t->y, image, t->y_rows, t->y_columns, t->y_pitch, p, q);
-}
-
-static mantissas weights(const spindl_tile *t, uint32_t output, uint32_t i, uint32_t j) {
-    const uint32_t taps = (output * t->kernel_rows + i) * t->kernel_columns + j;
-    return SPINDL_POINTER(const int16_t, t->w + 2 * taps * t->inputs);
-}
-
-int64_t spindl_sum_y(const spindl_tile *t, uint32_t image, uint32_t p, uint32_t q, uint32_t output) {
-    const uint32_t group = output / t->outputs;
-    int64_t sum = 0;
-    for (uint32_t i = 0; i < t->kernel_rows; i++) {
-        const uint32_t r = place(p, i, t->stride_rows, t->dilation_rows, t->top);
-        if (r >= t->x_rows) continue;
-        for (uint32_t j = 0; j < t->kernel_columns; j++) {
-            const uint32_t s = place(q, j, t->stride_columns, t->dilation_columns, t->left);
-            if (s >= t->x_columns) continue;
-            const mantissas x = pixel_x(t, image, r, s) + group * t->inputs, w = weights(t, output, i, j);
-            for (uint32_t c = 0; c < t->inputs; c++) sum += (int64_t)x[c] * w[c];
-        }
-    }
-    return sum;
-}
-
-/* The output position whose tap `tap` meets position `x`, or a large number if there is none. */
-static uint32_t origin(uint32_t x, uint32_t tap, uint32_t stride, uint32_t dilation, int32_t first) {
-    const int32_t distance = (int32_t)(x - tap * dilation) - first;
-    if (distance < 0 || (uint32_t)distance % stride) return UINT32_MAX;
-    return (uint32_t)distance / stride;
-}
-
-int64_t spindl_sum_x(const spindl_tile *t, uint32_t image, uint32_t r, uint32_t s, uint32_t channel) {
-    const uint32_t group = channel / t->inputs, pitch = t->kernel_rows * t->kernel_columns * t->inputs;
-    int64_t sum = 0;
-    for (uint32_t i = 0; i < t->kernel_rows; i++) {
-        const uint32_t p = origin(r, i, t->stride_rows, t->dilation_rows, t->top);
-        if (p >= t->y_rows) continue;
-        for (uint32_t j = 0; j < t->kernel_columns; j++) {
-            const uint32_t q = origin(s, j, t->stride_columns, t->dilation_columns, t->left);
-            if (q >= t->y_columns) continue;
-            mantissas y = pixel_y(t, image, p, q) + group * t->outputs;
-            mantissas w = weights(t, group * t->outputs, i, j) + channel % t->inputs;
-            for (uint32_t o = 0; o < t->outputs; o++, w += pitch) sum += (int64_t)y[o] * *w;
-        }
-    }
-    return sum;
-}
-
-int64_t spindl_sum_w(const spindl_tile *t, uint32_t image, uint32_t output, uint32_t i, uint32_t j, uint32_t channel) {
-    channel += output / t->outputs * t->inputs;
-    int64_t sum = 0;
-    for (uint32_t p = 0; p < t->y_rows; p++) {
-        const uint32_t r = place(p, i, t->stride_rows, t->dilation_rows, t->top);
-        if (r >= t->x_rows) continue;
-        for (uint32_t q = 0; q < t->y_columns; q++) {
-            const uint32_t s = place(q, j, t->stride_columns, t->dilation_columns, t->left);
-            if (s >= t->x_columns) continue;
-            sum += (int64_t)pixel_y(t, image, p, q)[output] * pixel_x(t, image, r, s)[channel];
-        }
-    }
-    return sum;
-}
 
 static bool known(const spindl_context *context, uint32_t value) {
     return value < context->exponent_count;
@@ -91,7 +11,8 @@ bool spindl_finish_begin(spindl_finish *finish, spindl_context *context, uint32_
                          uint32_t relu) {
     if (!known(context, first_exponent) || !known(context, second_exponent)) return false;
     int32_t exponent = context->exponents[first_exponent] + context->exponents[second_exponent];
-    *finish = (spindl_finish){0};
+    finish->bias = 0;
+    finish->sum_shift = finish->bias_shift = 0;
     if (bias) {
         if ((bias & 3) || !known(context, bias_exponent)) return false;
         const int32_t of_bias = context->exponents[bias_exponent], common = spindl_most(exponent, of_bias - 30);
@@ -100,7 +21,7 @@ bool spindl_finish_begin(spindl_finish *finish, spindl_context *context, uint32_
         finish->bias_shift = common - of_bias;
         exponent = common;
     }
-    const uint32_t rounding[] = {site, bits, relu ? SPINDL_RELU : 0};
+    const uint32_t rounding[] = {site, bits, relu ? SPINDL_RELU : 0, 0};
     return bits >= 8 && spindl_begin(&finish->rounding, context, rounding, exponent);
 }
 
@@ -110,7 +31,8 @@ bool spindl_tile_begin(spindl_finish *finish, const spindl_tile *t, spindl_side 
     const bool sums = flags & SPINDL_FLAG_SUMS, of_weights = direction == SPINDL_RESULT_W;
     const bool wide = sums || (of_weights && !(flags & SPINDL_FLAG_NARROW)); /* a result of 32 or 64 bits */
     const uint32_t result = direction == SPINDL_RESULT_X ? t->x : of_weights ? t->w : t->y;
-    *finish = (spindl_finish){0};
+    finish->bias = 0;
+    finish->sum_shift = 0;
     if ((t->x | t->w | t->y) & 1 || (wide && result & 3) || t->scratch & 3) return false;
     for (const uint32_t *size = &t->images; size <= &t->dilation_columns; size++) {
         if (!*size) return false;
@@ -132,21 +54,18 @@ static int by_pixels(const spindl_tile *t, spindl_side direction, spindl_context
     const uint32_t rows = forward ? t->y_rows : t->x_rows, columns = forward ? t->y_columns : t->x_columns;
     const uint32_t pitch = forward ? t->y_pitch : t->x_pitch;
     const uint32_t channels = t->groups * (forward ? t->outputs : t->inputs);
+    if (t->scratch_bytes < 8 * channels) return SPINDL_ERROR_SCRATCH;
+    spindl_wide *const exact = SPINDL_POINTER(spindl_wide, t->scratch);
     uint32_t at = forward ? t->y : t->x;
     for (uint32_t image = 0; image < t->images; image++) {
         for (uint32_t row = 0; row < rows; row++) {
-            for (uint32_t column = 0; column < columns; column++) {
+            for (uint32_t column = 0; column < columns; column++, at += pitch * (sums ? 8 : 2)) {
+                (forward ? spindl_sums_y : spindl_sums_x)(t, image, row, column, 0, t->groups, exact);
                 for (uint32_t c = 0; c < channels; c++) {
-                    const int64_t sum = forward ? spindl_sum_y(t, image, row, column, c)
-                                                : spindl_sum_x(t, image, row, column, c);
-                    if (sums) {
-                        spindl_wide *to = SPINDL_POINTER(spindl_wide, at) + c;
-                        *to = sum + (t->flags & SPINDL_FLAG_ADD ? *to : 0);
-                    } else {
-                        SPINDL_POINTER(int16_t, at)[c] = (int16_t)spindl_finish_sum(&finish, sum, c);
-                    }
+                    spindl_wide *const to = SPINDL_POINTER(spindl_wide, at) + c;
+                    if (sums) *to = exact[c] + (t->flags & SPINDL_FLAG_ADD ? *to : 0);
+                    else SPINDL_POINTER(int16_t, at)[c] = (int16_t)spindl_finish_sum(&finish, exact[c], c);
                 }
-                at += pitch * (sums ? 8 : 2);
             }
         }
     }

@@ -32,16 +32,18 @@ static inline int32_t spindl_finish_sum(spindl_finish *finish, int64_t sum, uint
     if (finish->bias) {
         sum = spindl_rsh(sum, finish->sum_shift) + spindl_rsh(finish->bias[channel], finish->bias_shift);
     }
-    return spindl_round_slow(&finish->rounding, sum);
+    return spindl_round(&finish->rounding, sum);
 }
 
-/* y[image][p][q][output], output counted over all groups. */
-int64_t spindl_sum_y(const spindl_tile *tile, uint32_t image, uint32_t p, uint32_t q, uint32_t output);
+/* y[image][p][q] for all outputs of some groups: exact sums, one for each output. */
+void spindl_sums_y(const spindl_tile *tile, uint32_t image, uint32_t p, uint32_t q, uint32_t group, uint32_t groups,
+                   spindl_wide *sums);
 
-/* x[image][r][s][channel], channel counted over all groups. */
-int64_t spindl_sum_x(const spindl_tile *tile, uint32_t image, uint32_t r, uint32_t s, uint32_t channel);
+/* x[image][r][s] for all inputs of some groups. */
+void spindl_sums_x(const spindl_tile *tile, uint32_t image, uint32_t r, uint32_t s, uint32_t group, uint32_t groups,
+                   spindl_wide *sums);
 
-/* w[output][i][j][channel] over the positions of one image; channel counted in the output's group. */
+/* w[output][i][j][channel] over the positions of one image; output counted over all groups, channel in its group. */
 int64_t spindl_sum_w(const spindl_tile *tile, uint32_t image, uint32_t output, uint32_t i, uint32_t j, uint32_t channel);
 
 #endif

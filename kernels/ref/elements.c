@@ -193,7 +193,7 @@ SPINDL_SMALL static int map_all(const maps *a, spindl_context *context, int32_t 
     if (!spindl_begin(&r, context, rounding, exponent)) return SPINDL_ERROR_ARGUMENT;
     for (uint32_t c = 0; c < channels; c++) { /* down a channel: its numbers stay in registers */
         const int32_t factor = (int32_t)scale[c], second = a->slope ? (int32_t)slope[c] : 0;
-        const bool fits = map_of(&m, &r, offset[c], factor, second);
+        const bool fits = !r.even && map_of(&m, &r, offset[c], factor, second);
         for (uint32_t n = a->pixels, at = c; n; n--, at += channels) {
             if (fits && r.width) {
                 const run quick = {x + at, y + at, z + at, 2 * channels, m.factor, m.second, m.low, m.top, r.fast, r.low, n};

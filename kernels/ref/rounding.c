@@ -60,8 +60,8 @@ SPINDL_SMALL static void set_fast(spindl_rounding *r) {
 
 SPINDL_SMALL bool spindl_begin(spindl_rounding *r, spindl_context *context, const uint32_t *rounding,
                                  int32_t exponent) {
-    const uint32_t number = rounding[0], bits = rounding[1], activation = rounding[2];
-    if (number >= context->site_count || bits < 2 || bits > 16 || activation > SPINDL_RELU6) return false;
+    const uint32_t number = rounding[0], bits = rounding[1], activation = rounding[2], ties = rounding[3];
+    if (number >= context->site_count || bits < 2 || bits > 16 || activation > SPINDL_RELU6 || ties > 1) return false;
     spindl_site *const site = &context->sites[number];
     const int32_t shift = site->exponent - exponent, seen = site->extent - exponent;
     const int32_t inside = spindl_most(0, spindl_least(shift, 62));
@@ -69,6 +69,7 @@ SPINDL_SMALL bool spindl_begin(spindl_rounding *r, spindl_context *context, cons
     r->exponent = exponent;
     r->shift = shift;
     r->half = inside ? (int64_t)1 << (inside - 1) : 0;
+    r->even = ties && shift > 0 && shift <= 62;
     r->quick = spindl_least(inside, 16);
     r->before = inside - r->quick;
     r->limit = r->high = (1 << (bits - 1)) - 1;
@@ -85,10 +86,14 @@ SPINDL_SMALL int spindl_end(const spindl_rounding *r) {
     return SPINDL_OK;
 }
 
+static inline int32_t settle_tie(const spindl_rounding *r, int64_t x, int32_t above) {
+    return r->even && ((x + r->half) & (2 * r->half - 1)) == 0 ? above & ~1 : above;
+}
+
 SPINDL_SMALL __attribute__((noinline)) int32_t spindl_round_slow(spindl_rounding *r, int64_t x) {
     const uint64_t magnitude = spindl_magnitude(x);
     const int32_t limit = r->limit;
-    int32_t y = (int32_t)spindl_clamped_rsh(x, r->shift, limit + 1);
+    int32_t y = settle_tie(r, x, (int32_t)spindl_clamped_rsh(x, r->shift, limit + 1)); /* limit + 1 is even */
     if (y > limit || y < -limit) {
         r->saturated++;
         y = y < 0 ? -limit : limit;
@@ -103,7 +108,7 @@ SPINDL_SMALL __attribute__((noinline)) int32_t spindl_round_slow(spindl_rounding
 int32_t spindl_round(spindl_rounding *r, int64_t x) {
     int64_t v = x + r->half;
     if (r->before) v >>= r->before; /* floor in two steps: what then does not fit 32 bits is out of range */
-    const int32_t low = (int32_t)v, y = low >> r->quick;
+    const int32_t low = (int32_t)v, y = settle_tie(r, x, low >> r->quick);
     if ((int32_t)(v >> 32) == low >> 31 && (uint32_t)(y + r->fast) < r->width) return spindl_most(y, r->low);
     return spindl_round_slow(r, x);
 }

@@ -79,9 +79,10 @@ typedef struct {
     int32_t fast;       /* RSH(x) within +-fast changes neither extent nor count, and is not above `high` */
     uint32_t width;     /* 2 * fast + 1, or 0 where there is no such range */
     uint32_t saturated;
+    bool even;          /* ties go to the even neighbour */
 } spindl_rounding;
 
-/* rounding: the argument words site, bits, activation. False if they are not legal. */
+/* rounding: the argument words site, bits, activation, ties. False if they are not legal. */
 bool spindl_begin(spindl_rounding *r, spindl_context *context, const uint32_t *rounding, int32_t exponent);
 /* Writes the statistics back; returns SPINDL_OK. */
 int spindl_end(const spindl_rounding *r);
@@ -93,12 +94,14 @@ int32_t spindl_round_slow(spindl_rounding *r, int64_t x);
  * of range anyway. For other shifts `width` is 0, and every value takes the slow way. */
 typedef struct {
     int32_t fast, low, shift, half;
+    int32_t ties; /* the bits that are 0 in a tie to which the half is added; -1 where ties go up */
     uint32_t width;
 } spindl_quick;
 
 static inline spindl_quick spindl_quick_begin(const spindl_rounding *r) {
     const bool usable = r->before == 0;
-    return (spindl_quick){r->fast, r->low, r->quick, usable ? (int32_t)r->half : 0, usable ? r->width : 0};
+    const int32_t ties = r->even ? (1 << r->quick) - 1 : -1;
+    return (spindl_quick){r->fast, r->low, r->quick, usable ? (int32_t)r->half : 0, ties, usable ? r->width : 0};
 }
 
 static inline int32_t spindl_quick_slow(spindl_rounding *r, spindl_quick *quick, int64_t x) {
@@ -110,9 +113,15 @@ static inline int32_t spindl_quick_slow(spindl_rounding *r, spindl_quick *quick,
     return y;
 }
 
+/* floor(v / 2^shift), made even where v came from a tie; with ties = -1 only v = 0 is touched, and stays 0. */
+static inline int32_t spindl_quick_shift(const spindl_quick *quick, int32_t v) {
+    const int32_t y = v >> quick->shift;
+    return (v & quick->ties) == 0 ? y & ~1 : y;
+}
+
 /* Rounds a value to which the half is already added: v = x + quick->half, 32 bits. */
 static inline int32_t spindl_quick32(spindl_rounding *r, spindl_quick *quick, int32_t v) {
-    const int32_t y = v >> quick->shift;
+    const int32_t y = spindl_quick_shift(quick, v);
     if (__builtin_expect((uint32_t)(y + quick->fast) < quick->width, 1)) return y < quick->low ? quick->low : y;
     return spindl_quick_slow(r, quick, (int64_t)v - quick->half);
 }

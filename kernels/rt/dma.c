@@ -1,4 +1,4 @@
-/* options: -Os */
+/* options: -Os -mthumb */
 /* DMA: one queue of transfers, carried out in order, row by row. The engine has two places: one row runs, one waits. The
  * interrupt that keeps them full is in dma.S.
  */

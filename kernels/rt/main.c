@@ -60,17 +60,18 @@ static void write_counters(void) {
 void stop(uint32_t error, uint32_t detail, uint32_t detail2) {
     VIC_DISABLE = ~(1u << SOURCE_PACKET); /* packets are still taken: one that lies about would block the router */
     ticking(0);
+    const uint32_t kernel = current_step ? current_step->kernel : 0, node = current_step ? current_step->node : 0;
     if (record) {
         record->step = counters.step;
-        record->kernel = counters.kernel_number;
-        record->node = counters.node;
+        record->kernel = kernel;
+        record->node = node;
         record->detail = detail;
         record->detail2 = detail2;
         write_counters();
         record->error = error;
     }
     static const char labels[6][10] = {"stop: ", " step ", " kernel ", " node ", " details ", " "};
-    const uint32_t numbers[6] = {error, counters.step, counters.kernel_number, counters.node, detail, detail2};
+    const uint32_t numbers[6] = {error, counters.step, kernel, node, detail, detail2};
     for (int i = 0; i < 6; i++) {
         print(labels[i]);
         print_number(numbers[i]);

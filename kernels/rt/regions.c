@@ -1,14 +1,14 @@
-/* options: -Os */
+/* options: -Os -mthumb */
 /* What the schedule may touch in SDRAM. */
 #include "runtime.h"
 
 static spindl_region regions[SPINDL_LARGEST_REGIONS];
 static uint32_t region_count;
 
-int in_regions(uint32_t start, uint64_t bytes, uint32_t writable) {
+int in_regions(uint32_t start, uint32_t words, uint32_t writable) {
     for (uint32_t i = 0; i < region_count; i++) {
         const spindl_region *r = &regions[i];
-        if (start >= r->start && start < r->end && bytes <= r->end - start && (r->flags & writable) == writable) return 1;
+        if (start >= r->start && start < r->end && words <= (r->end - start) >> 2 && (r->flags & writable) == writable) return 1;
     }
     return 0;
 }

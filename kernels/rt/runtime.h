@@ -93,11 +93,12 @@ void packet_arrived(uint32_t key, uint32_t payload); /* from the interrupt */
 void meet(int all_chips);
 void answer_again(void); /* to those that have not heard of a barrier or an acknowledgement; if answers_due */
 
-/* send.c */
+/* loops.c */
 void send_packet(uint32_t key, uint32_t payload);
 void send_words(uint32_t key, const uint32_t *words, uint32_t count, uint32_t gap); /* keys count up; gap in cycles */
 
-uint32_t checksum(const uint32_t *words, uint32_t count); /* of a block */
+uint32_t checksum(const uint32_t *words, uint32_t count); /* of a stream's block */
+uint32_t crc_of_words(const uint32_t *table, uint32_t crc, const uint32_t *words, uint32_t count);
 
 /* streams.c, packets.S */
 typedef struct {
@@ -121,16 +122,18 @@ void acknowledge_again(uint32_t slots);
 typedef struct {
     uint64_t cycles, kernel, dma, barrier, stream, read, written;
     uint32_t steps, tiles_redone;
-    uint32_t step, kernel_number, node; /* where it is, for errors */
+    uint32_t step; /* where it is, for errors */
     uint32_t packets_sent;
 } walk_counters;
 extern walk_counters counters;
+extern const spindl_schedule_step *current_step; /* null if it is not known */
+enum { FETCHES = 3 };
 void walk(void);
 void read_regions(void);
 void check_table(void);
-int in_regions(uint32_t start, uint64_t bytes, uint32_t writable);
-static inline int in_tiles(uint32_t start, uint64_t bytes) {
-    return start >= SPINDL_TILES_START && start <= SPINDL_TILES_END && bytes <= SPINDL_TILES_END - start;
+int in_regions(uint32_t start, uint32_t words, uint32_t writable);
+static inline int in_tiles(uint32_t start, uint32_t words) {
+    return start >= SPINDL_TILES_START && start <= SPINDL_TILES_END && words <= (SPINDL_TILES_END - start) >> 2;
 }
 uint32_t fetch(uint32_t slot, uint32_t sdram, uint32_t dtcm, uint32_t bytes);
 extern spindl_schedule_header header;

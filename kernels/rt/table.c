@@ -2,7 +2,7 @@
 /* Before the walk: is this a table for this core? */
 #include "runtime.h"
 
-enum { FETCHES = 3, CRC_PIECE = 4096 };
+enum { CRC_PIECE = 4096 };
 
 spindl_schedule_header header;
 uint32_t table_at, table_bytes;
@@ -26,8 +26,7 @@ static uint32_t table_crc(void) {
         table[i] = value;
     }
     uint32_t crc = 0xffffffff;
-    const uint8_t *bytes = (const uint8_t *)&header;
-    for (uint32_t i = 0; i < sizeof header - 4; i++) crc = crc >> 8 ^ table[(crc ^ bytes[i]) & 255];
+    crc = crc_of_words(table, crc, (const uint32_t *)&header, sizeof header / 4 - 1);
     const uint32_t room[2] = {SPINDL_TILES_START + 1024, SPINDL_TILES_START + 1024 + CRC_PIECE};
     uint32_t there = 0;
     for (uint32_t done = 0, piece = 0; done < table_bytes; done += CRC_PIECE, piece ^= 1) {
@@ -38,21 +37,14 @@ static uint32_t table_crc(void) {
             const uint32_t more = left - CRC_PIECE;
             there = fetch(piece ^ 1, table_at + done + CRC_PIECE, room[piece ^ 1], more < CRC_PIECE ? more : CRC_PIECE);
         }
-        const uint32_t *words = (const uint32_t *)(uintptr_t)room[piece];
-        for (uint32_t i = 0; i < here / 4; i++) {
-            crc ^= words[i];
-            crc = crc >> 8 ^ table[crc & 255];
-            crc = crc >> 8 ^ table[crc & 255];
-            crc = crc >> 8 ^ table[crc & 255];
-            crc = crc >> 8 ^ table[crc & 255];
-        }
+        crc = crc_of_words(table, crc, (const uint32_t *)(uintptr_t)room[piece], here / 4);
     }
     return ~crc;
 }
 
 void check_table(void) {
     const uint32_t at = record->schedule, bytes = record->schedule_bytes;
-    if (at & 3 || bytes & 3 || bytes < sizeof header || !in_regions(at, bytes, 0)) stop(SPINDL_STOP_SCHEDULE_PLACE, at, bytes);
+    if (at & 3 || bytes & 3 || bytes < sizeof header || !in_regions(at, bytes >> 2, 0)) stop(SPINDL_STOP_SCHEDULE_PLACE, at, bytes);
     dma_wait(fetch(0, at, (uint32_t)(uintptr_t)&header, sizeof header));
     table_at = at + sizeof header;
     table_bytes = header.bytes;
@@ -72,10 +64,10 @@ void check_table(void) {
         stop(SPINDL_STOP_SCHEDULE_CORES, header.cores, place.members);
     }
     const uint32_t exponents = 2u * header.exponent_count, sites = sizeof(spindl_site) * header.site_count;
-    if (exponents && (header.exponents & 3 || !in_tiles(header.exponents, exponents))) {
+    if (exponents && (header.exponents & 3 || !in_tiles(header.exponents, (exponents + 3) >> 2))) {
         stop(SPINDL_STOP_SCHEDULE_TABLES, header.exponents, exponents);
     }
-    if (sites && (header.sites & 3 || !in_tiles(header.sites, sites))) stop(SPINDL_STOP_SCHEDULE_TABLES, header.sites, sites);
+    if (sites && (header.sites & 3 || !in_tiles(header.sites, sites >> 2))) stop(SPINDL_STOP_SCHEDULE_TABLES, header.sites, sites);
     context = (spindl_context){(int16_t *)(uintptr_t)header.exponents, (spindl_site *)(uintptr_t)header.sites,
                                header.exponent_count, header.site_count, 0};
 }

@@ -1,8 +1,6 @@
-/* options: -Os */
+/* options: -Os -mthumb */
 /* Steps through the schedule table: loads, kernel, stores, barriers, in the order that spindl.program.schedule defines. */
 #include "runtime.h"
-
-enum { SLOTS = 3 };
 
 typedef struct {
     const spindl_schedule_step *step;
@@ -12,146 +10,162 @@ typedef struct {
 } open_step;
 
 /* Blocks of the steps k - 1 (its stores may still be in the queue), k and k + 1, then k + 2 over k - 1. */
-static uint32_t blocks[SLOTS][SPINDL_LARGEST_BLOCK / 4];
+static uint32_t blocks[FETCHES][SPINDL_LARGEST_BLOCK / 4];
+static open_step opened[2]; /* steps k and k + 1, in turn */
+static uint32_t stored;     /* what engine.rows_done is when all stores are done */
+const spindl_schedule_step *current_step;
 
-static uint32_t fetch_block(uint32_t number, uint32_t offset, uint32_t bytes) {
-    if (bytes < sizeof(spindl_schedule_step) || bytes > SPINDL_LARGEST_BLOCK || bytes & 3 || offset + bytes > table_bytes) {
-        counters.step = number;
+static uint32_t after(uint32_t slot) {
+    return slot == FETCHES - 1 ? 0 : slot + 1;
+}
+
+static void here(uint32_t number, const spindl_schedule_step *step) {
+    counters.step = number;
+    current_step = step;
+}
+
+static uint32_t fetch_block(uint32_t slot, uint32_t number, uint32_t offset, uint32_t bytes) {
+    if (bytes - sizeof(spindl_schedule_step) > SPINDL_LARGEST_BLOCK - sizeof(spindl_schedule_step) || bytes & 3 ||
+        offset + bytes > table_bytes) {
+        here(number, 0);
         stop(SPINDL_STOP_SCHEDULE_BLOCK, bytes, table_bytes - offset);
     }
-    const uint32_t slot = number % SLOTS;
     return fetch(slot, table_at + offset, (uint32_t)(uintptr_t)blocks[slot], bytes);
+}
+
+/* Words from the first to the last of some rows; more than there is memory if that is what they are. */
+static uint32_t span(uint32_t rows, uint32_t pitch, uint32_t bytes) {
+    const uint32_t high = (rows - 1) * (pitch >> 16); /* below 2^32: both have 16 bits */
+    if (high >= 1u << 12) return (1u << 30) - 1;
+    return (high << 14) + (rows - 1) * ((pitch & 0xffff) >> 2) + (bytes >> 2);
 }
 
 static void check_transfers(const spindl_schedule_transfer *t, uint32_t count, uint32_t direction) {
     for (; count; count--, t++) {
         const uint32_t rows = t->rows, bytes = t->bytes;
+        uint32_t dtcm = bytes >> 2, sdram = dtcm; /* words */
         if (bytes - 1 >= (1u << 17) - 1 || rows == 0 || t->direction != direction ||
             (bytes | t->sdram | t->dtcm | t->sdram_pitch | t->dtcm_pitch) & 3) {
             stop(SPINDL_STOP_TRANSFER_SHAPE, bytes, rows << 16 | t->direction);
         }
-        const uint64_t sdram_span = (uint64_t)(rows - 1) * t->sdram_pitch + bytes;
-        const uint64_t dtcm_span = (uint64_t)(rows - 1) * t->dtcm_pitch + bytes;
-        if (!in_tiles(t->dtcm, dtcm_span)) stop(SPINDL_STOP_TRANSFER_DTCM, t->dtcm, (uint32_t)dtcm_span);
-        if (!in_regions(t->sdram, sdram_span, direction)) stop(SPINDL_STOP_TRANSFER_SDRAM, t->sdram, (uint32_t)sdram_span);
+        if (rows > 1) {
+            dtcm = span(rows, t->dtcm_pitch, bytes);
+            sdram = span(rows, t->sdram_pitch, bytes);
+        }
+        if (!in_tiles(t->dtcm, dtcm)) stop(SPINDL_STOP_TRANSFER_DTCM, t->dtcm, dtcm << 2);
+        if (!in_regions(t->sdram, sdram, direction)) stop(SPINDL_STOP_TRANSFER_SDRAM, t->sdram, sdram << 2);
     }
 }
 
 /* Checks the block that has come and finds its parts. */
-static open_step open_block(uint32_t number, uint32_t bytes) {
-    open_step opened;
-    const spindl_schedule_step *step = (const spindl_schedule_step *)blocks[number % SLOTS];
-    counters.step = number;
-    counters.kernel_number = step->kernel;
-    counters.node = step->node;
-    const uint32_t transfers = (uint32_t)step->loads + step->stores;
-    const uint32_t content = sizeof *step + transfers * sizeof(spindl_schedule_transfer) + 4u * step->words;
+static open_step *open_block(uint32_t slot, uint32_t number, uint32_t bytes) {
+    open_step *const o = &opened[number & 1];
+    const spindl_schedule_step *const step = (const spindl_schedule_step *)blocks[slot];
+    here(number, step);
+    o->step = step;
+    o->loads = (const spindl_schedule_transfer *)(step + 1);
+    o->stores = o->loads + step->loads;
+    o->words = (const uint32_t *)(o->stores + step->stores);
+    const uint32_t content = (uint32_t)((uintptr_t)(o->words + step->words) - (uintptr_t)step);
     if (content != bytes) stop(SPINDL_STOP_SCHEDULE_BLOCK, bytes, content);
-    opened.step = step;
-    opened.loads = (const spindl_schedule_transfer *)(step + 1);
-    opened.stores = opened.loads + step->loads;
-    opened.words = (const uint32_t *)(opened.stores + step->stores);
-    opened.kernel = find_kernel(step->kernel);
+    o->kernel = 0;
     if (step->kernel) {
-        if (!opened.kernel) stop(SPINDL_STOP_KERNEL, step->kernel, 0);
-        if (opened.kernel->words != step->words) stop(SPINDL_STOP_KERNEL_WORDS, opened.kernel->words, step->words);
+        o->kernel = find_kernel(step->kernel);
+        if (!o->kernel) stop(SPINDL_STOP_KERNEL, step->kernel, 0);
+        if (o->kernel->words != step->words) stop(SPINDL_STOP_KERNEL_WORDS, o->kernel->words, step->words);
     }
-    if (step->flags & SPINDL_STEP_IF_SET && (step->condition & 3 || !in_tiles(step->condition, 4))) {
+    if (step->flags & SPINDL_STEP_IF_SET && (step->condition & 3 || !in_tiles(step->condition, 1))) {
         stop(SPINDL_STOP_CONDITION, step->condition, 0);
     }
-    check_transfers(opened.loads, step->loads, SPINDL_TRANSFER_TO_DTCM);
-    check_transfers(opened.stores, step->stores, SPINDL_TRANSFER_TO_SDRAM);
-    return opened;
+    check_transfers(o->loads, step->loads, SPINDL_TRANSFER_TO_DTCM);
+    check_transfers(o->stores, step->stores, SPINDL_TRANSFER_TO_SDRAM);
+    return o;
 }
-
-static uint32_t stored; /* what rows_done is when all stores are done */
 
 static void barrier(uint32_t flags) {
     dma_wait(stored);
     if (flags & SPINDL_STEP_MACHINE || header.cores > 1) meet((flags & SPINDL_STEP_MACHINE) != 0);
 }
 
-static void here(const open_step *at, uint32_t number) {
-    counters.step = number;
-    counters.kernel_number = at->step->kernel;
-    counters.node = at->step->node;
+static void run_kernel(const open_step *now) {
+    const uint32_t began = cycle_count();
+    const int error = now->kernel->run(now->words, &context);
+    counters.kernel += cycle_count() - began;
+    if (error) stop((uint32_t)error, 0, 0);
+    if (stack_guard != SPINDL_CORE_MAGIC) stop(SPINDL_STOP_STACK, 0, 0);
+}
+
+/* One store after the other waits for the SDRAM: only for those who ask for it. */
+static void count_step(uint32_t number, uint32_t time) {
+    static uint32_t kernel, dma, barriers; /* as they were after the step before */
+    spindl_step_counters *of_step = (spindl_step_counters *)(uintptr_t)record->step_counters + number;
+    if (number == 0) kernel = dma = barriers = 0;
+    of_step->kernel = (uint32_t)counters.kernel - kernel;
+    of_step->dma = (uint32_t)counters.dma - dma;
+    of_step->barrier = (uint32_t)counters.barrier - barriers;
+    of_step->total = time;
+    kernel = (uint32_t)counters.kernel;
+    dma = (uint32_t)counters.dma;
+    barriers = (uint32_t)counters.barrier;
 }
 
 enum { NOT_EARLY = SPINDL_STEP_BARRIER_BEFORE | SPINDL_STEP_ORDERED | SPINDL_STEP_IF_SET };
 
 void walk(void) {
     uint32_t clock = cycle_count();
+    const int count_steps = record->step_counters != 0;
     stack_guard = SPINDL_CORE_MAGIC;
     read_regions();
     check_table();
     stored = rows_asked;
-    uint32_t number = 0, bytes = header.first, offset = 0, loaded = 0;
-    spindl_step_counters *of_step = (spindl_step_counters *)(uintptr_t)record->step_counters;
-    int early = 0; /* the loads of this step are in the queue already */
-    dma_wait(fetch_block(0, 0, bytes));
-    open_step now = open_block(0, bytes);
-    offset = bytes;
-    bytes = now.step->next;
-    uint32_t fetched = bytes ? fetch_block(1, offset, bytes) : rows_asked;
+    uint32_t number = 0, slot = 0, bytes = header.first, offset = bytes, loaded = 0, loaded_next = 0, fetched = 0;
+    uint32_t early = 0; /* the loads of this step are in the queue already */
+    dma_wait(fetch_block(0, 0, 0, bytes));
+    const open_step *now = open_block(0, 0, bytes), *next = now;
+    bytes = now->step->next;
+    if (!(now->step->flags & SPINDL_STEP_LAST)) fetched = fetch_block(1, 1, offset, bytes);
     for (;;) {
-        const uint32_t flags = now.step->flags;
-        const uint32_t kernel_before = (uint32_t)counters.kernel, dma_before = (uint32_t)counters.dma;
-        const uint32_t barrier_before = (uint32_t)counters.barrier;
-        int left_out = 0;
+        const uint32_t flags = now->step->flags;
+        uint32_t left_out = 0;
         if (answers_due) answer_again();
-        here(&now, number);
+        here(number, now->step);
         if (!early) {
             if (flags & SPINDL_STEP_BARRIER_BEFORE) barrier(flags);
-            left_out = flags & SPINDL_STEP_IF_SET && *(const uint32_t *)(uintptr_t)now.step->condition == 0;
-            if (!left_out) counters.read += dma_enqueue(now.loads, now.step->loads);
+            left_out = flags & SPINDL_STEP_IF_SET && *(const uint32_t *)(uintptr_t)now->step->condition == 0;
+            if (!left_out) counters.read += dma_enqueue(now->loads, now->step->loads);
             loaded = rows_asked;
         }
-        open_step next = now;
-        uint32_t loaded_next = 0;
-        early = 0;
         if (!(flags & SPINDL_STEP_LAST)) {
             dma_wait(fetched);
-            next = open_block(number + 1, bytes);
-            early = !(next.step->flags & NOT_EARLY) && !(flags & SPINDL_STEP_BARRIER_AFTER);
-            if (early) counters.read += dma_enqueue(next.loads, next.step->loads);
+            slot = after(slot);
+            next = open_block(slot, number + 1, bytes);
+            early = !(next->step->flags & NOT_EARLY) && !(flags & SPINDL_STEP_BARRIER_AFTER);
+            if (early) counters.read += dma_enqueue(next->loads, next->step->loads);
             loaded_next = rows_asked;
             offset += bytes;
-            bytes = next.step->next;
-            if (!(next.step->flags & SPINDL_STEP_LAST)) fetched = fetch_block(number + 2, offset, bytes);
-            here(&now, number);
+            bytes = next->step->next;
+            if (!(next->step->flags & SPINDL_STEP_LAST)) fetched = fetch_block(after(slot), number + 2, offset, bytes);
+            here(number, now->step);
         }
         dma_wait(loaded);
         if (!left_out) {
-            if (now.kernel) {
-                const uint32_t began = cycle_count();
-                const int error = now.kernel->run(now.words, &context);
-                counters.kernel += cycle_count() - began;
-                if (error) stop((uint32_t)error, 0, 0);
-                if (stack_guard != SPINDL_CORE_MAGIC) stop(SPINDL_STOP_STACK, 0, 0);
-            }
-            if (now.step->stores) {
-                counters.written += dma_enqueue(now.stores, now.step->stores);
+            if (now->kernel) run_kernel(now);
+            if (now->step->stores) {
+                counters.written += dma_enqueue(now->stores, now->step->stores);
                 stored = rows_asked;
             }
         }
         if (flags & SPINDL_STEP_BARRIER_AFTER) barrier(flags);
         if (flags & SPINDL_STEP_LAST) dma_wait(rows_asked);
         counters.steps++;
-        counters.tiles_redone = context.tiles_redone;
         const uint32_t time = cycle_count();
         counters.cycles += time - clock;
-        if (of_step) {
-            /* One store after the other: each waits for the SDRAM, so this is for those who ask for it. */
-            of_step->kernel = (uint32_t)counters.kernel - kernel_before;
-            of_step->dma = (uint32_t)counters.dma - dma_before;
-            of_step->barrier = (uint32_t)counters.barrier - barrier_before;
-            of_step->total = time - clock;
-            of_step++;
-        }
+        if (count_steps) count_step(number, time - clock);
         clock = time;
-        if (flags & SPINDL_STEP_LAST) return;
+        if (flags & SPINDL_STEP_LAST) break;
         now = next;
         loaded = loaded_next;
         number++;
     }
+    counters.tiles_redone = context.tiles_redone;
 }

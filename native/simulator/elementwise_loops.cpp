@@ -35,10 +35,21 @@ void round_block(const int64_t* __restrict sums, int64_t count, const Requantise
     const int64_t floor = q.floor;
     int64_t largest = half;
     int64_t smallest = half;
-    for (int64_t i = 0; i < count; ++i) {
-        largest = larger(largest, sums[i]);
-        smallest = smaller(smallest, sums[i]);
-        out[i] = static_cast<int16_t>(smaller(larger(sums[i] >> shift, floor), limit));
+    if (q.even) {
+        const int64_t discarded = 2 * half - 1;
+        for (int64_t i = 0; i < count; ++i) {
+            largest = larger(largest, sums[i]);
+            smallest = smaller(smallest, sums[i]);
+            const int64_t above = sums[i] >> shift;  // one too many if it is odd and came from a tie
+            const int64_t tie = (sums[i] & discarded) == 0 ? above & 1 : 0;
+            out[i] = static_cast<int16_t>(smaller(larger(above - tie, floor), limit));
+        }
+    } else {
+        for (int64_t i = 0; i < count; ++i) {
+            largest = larger(largest, sums[i]);
+            smallest = smaller(smallest, sums[i]);
+            out[i] = static_cast<int16_t>(smaller(larger(sums[i] >> shift, floor), limit));
+        }
     }
     statistics.max_abs = static_cast<uint64_t>(
         larger(static_cast<int64_t>(statistics.max_abs), larger(largest - half, half - smallest)));

@@ -1,5 +1,5 @@
-// Rounding of an exact accumulator to a mantissa: y = clamp(RSH(acc, shift), -limit, limit), and what is recorded with
-// it.
+// Rounding of an exact accumulator to a mantissa: y = clamp(RSH(acc, shift), -limit, limit), ties up or to even, and
+// what is recorded with it.
 #pragma once
 
 #include <cstdint>
@@ -25,16 +25,21 @@ struct Requantise {
     int64_t high;
     int64_t low;
     int32_t floor;  // smallest result: -limit, or 0 where a ReLU follows
+    bool even;      // ties go to the even neighbour; only the element-wise kernels know this
 
-    static Requantise make(int64_t shift, int32_t limit, bool relu) {
+    static Requantise make(int64_t shift, int32_t limit, bool relu, bool even = false) {
         const int32_t s = static_cast<int32_t>(shift < -16 ? -16 : shift > 63 ? 63 : shift);
-        Requantise q{s, limit, INT64_MAX, INT64_MIN, relu ? 0 : -limit};
+        Requantise q{s, limit, INT64_MAX, INT64_MIN, relu ? 0 : -limit, even && s >= 1};
         if (s >= 1) {
             // (2 limit + 1) * 2^(s-1), if any accumulator reaches it
             const int64_t odd = 2 * int64_t{limit} + 1;
             if (odd < int64_t{1} << (63 - s)) {
                 q.high = odd << (s - 1);
                 q.low = -q.high;
+                if (q.even) {  // the tie at the limit goes beyond an odd limit, and not beyond an even one
+                    q.high += 1 - limit % 2;
+                    q.low = 1 - q.high;
+                }
             }
         } else {
             q.high = (limit >> -s) + 1;
@@ -44,7 +49,15 @@ struct Requantise {
     }
 
     // RSH of an accumulator within [low, high).
-    int64_t shifted(int64_t a) const { return shift >= 1 ? ((a >> (shift - 1)) + 1) >> 1 : a << -shift; }
+    int64_t shifted(int64_t a) const {
+        if (shift < 1) {
+            return a << -shift;
+        }
+        const int64_t twice = a >> (shift - 1);
+        const int64_t above = (twice + 1) >> 1;
+        const bool tie = twice << (shift - 1) == a && twice % 2 != 0;
+        return above - (even && tie ? above & 1 : 0);
+    }
 };
 
 // Rounds one accumulator and records it.

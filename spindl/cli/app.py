@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from spindl.cli.compare_systems import compare_systems
+from spindl.cli.mlperf import mlperf
 from spindl.errors import SpindlError
 from spindl.settings import SettingsError, merged, read_config
 
@@ -192,8 +194,62 @@ def compare(
 
 
 @app.command()
+def emulate(
+    machine: Annotated[
+        str, typer.Option("--machine", help="spin3, spin5, WxH (torus), WxH-mesh, WxH-triads, WxH-triads-mesh.")
+    ] = "spin3",
+    host: Annotated[str, typer.Option("--host", help="Loopback address of the first board.")] = "127.0.0.2",
+    booted: Annotated[bool, typer.Option("--booted", help="Boot SC&MP at once; else a host boots it.")] = False,
+    speed: Annotated[float, typer.Option("--speed", help="Of real time; 0 is as fast as possible.", min=0)] = 1.0,
+    threads: Annotated[int, typer.Option("--threads", help="Host threads; results do not depend on it.", min=1)] = 1,
+    strict: Annotated[
+        str, typer.Option("--strict", help="off, warn or stop: what happens when a program does wrong.")
+    ] = "off",
+    dead_chip: Annotated[list[str] | None, typer.Option("--dead-chip", help="x,y; may be repeated.")] = None,
+    dead_core: Annotated[list[str] | None, typer.Option("--dead-core", help="x,y,physical core; repeatable.")] = None,
+    dead_link: Annotated[list[str] | None, typer.Option("--dead-link", help="x,y,link, one way; repeatable.")] = None,
+    packet_loss: Annotated[float, typer.Option("--packet-loss", help="Per packet and link.", min=0, max=1)] = 0.0,
+    packet_corruption: Annotated[
+        float, typer.Option("--packet-corruption", help="Per packet and link.", min=0, max=1)
+    ] = 0.0,
+    sdram_bit_error: Annotated[float, typer.Option("--sdram-bit-error", help="Per DMA burst.", min=0, max=1)] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", help="Of the random faults.", min=0)] = 0,
+    symbols: Annotated[Path | None, typer.Option("--symbols", help="ELF file that names addresses.")] = None,
+    record: Annotated[Path | None, typer.Option("--record", help="Write all that arrives to this file.")] = None,
+    replay: Annotated[Path | None, typer.Option("--replay", help="Repeat a recorded session, and end.")] = None,
+    seconds: Annotated[float | None, typer.Option("--seconds", help="End after so much wall time.", min=0)] = None,
+) -> None:
+    """Run an instruction-level SpiNNaker machine that SpiNNMan and the SpiNNTools can use."""
+    with explained():
+        from spindl.cli.emulate import Request, parse_place, run
+        from spindl.cli.emulate import replay as repeat
+        from spindl.emulator import Faults
+
+        if replay is not None:
+            raise typer.Exit(repeat(replay, threads))
+        if strict not in ("off", "warn", "stop"):
+            raise SettingsError(f"strict is '{strict}'", "command line", "choose off, warn or stop")
+        faults = Faults(
+            frozenset((x, y) for x, y in (parse_place(text, 2, "--dead-chip") for text in dead_chip or ())),
+            frozenset((x, y, c) for x, y, c in (parse_place(text, 3, "--dead-core") for text in dead_core or ())),
+            frozenset((x, y, n) for x, y, n in (parse_place(text, 3, "--dead-link") for text in dead_link or ())),
+            packet_loss,
+            packet_corruption,
+            sdram_bit_error,
+            seed,
+        )
+        level: Any = strict
+        request = Request(machine, host, booted, speed, threads, level, faults, record, symbols, seconds)
+        raise typer.Exit(run(request))
+
+
+@app.command()
 def doctor() -> None:
     """Say what is installed, how fast a path the processor has, and whether data and folders are there."""
     from spindl.cli.doctor import run
 
     raise typer.Exit(run())
+
+
+app.command()(mlperf)
+app.command()(compare_systems)

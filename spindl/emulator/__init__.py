@@ -6,7 +6,10 @@ with spindl.emulator.emulate("spin3") as machine:
 
 from spindl.emulator.errors import EmulatorError, ImageMissing, PortTaken
 from spindl.emulator.gdb import GdbServer
-from spindl.emulator.machine import ChipView, CoreView, Faults, Machine, emulate
+from spindl.emulator.machine import Machine, emulate
+from spindl.emulator.records import Faults, Report, Strictness
+from spindl.emulator.symbols import Symbols
+from spindl.emulator.views import ChipView, CoreView
 
 __all__ = [
     "ChipView",
@@ -17,5 +20,8 @@ __all__ = [
     "ImageMissing",
     "Machine",
     "PortTaken",
+    "Report",
+    "Strictness",
+    "Symbols",
     "emulate",
 ]

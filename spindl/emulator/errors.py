@@ -28,7 +28,7 @@ class PortTaken(EmulatorError):
         self.endpoint = endpoint
         super().__init__(
             f"cannot listen on {endpoint} (UDP): {reason}",
-            remedy="another emulated machine may be running there; choose another address with host=",
+            remedy="another emulated machine may be running there; choose another address (host=, --host)",
         )
 
 

@@ -10,7 +10,7 @@ import threading
 from types import TracebackType
 
 from spindl.emulator.errors import EmulatorError, PortTaken
-from spindl.emulator.machine import CoreView
+from spindl.emulator.views import CoreView
 
 _CPSR = 16
 _INTERRUPT = 0x03

@@ -18,7 +18,7 @@ import numpy as np
 from spindl.graph.graph import Format, Graph, GraphError, Node
 from spindl.number.rounding import Integers, limit
 
-OP_TABLE_VERSION = 1
+OP_TABLE_VERSION = 2
 
 
 @dataclass(frozen=True)

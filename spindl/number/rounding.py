@@ -38,6 +38,22 @@ def shift_right_half_up(x: Integers, shift: int) -> Integers:
     return (x + np.int64(1 << (shift - 1))) >> np.int64(shift)
 
 
+def shift_right_half_even(x: Integers, shift: int) -> Integers:
+    """RSH(x, s) with ties to the even neighbour; arguments and left shifts as for `shift_right_half_up`.
+
+    Where few bits are discarded ties are frequent, and half-up would shift the mean of a tensor by up to a quarter of
+    its last place.
+    """
+    if shift <= 0:
+        return exact_left_shift(x, -shift)
+    if shift > 62 and x.dtype != object:
+        return np.zeros_like(x)
+    above = shift_right_half_up(x, shift)
+    tie = (x & ((1 << shift) - 1)) == 1 << (shift - 1)
+    result: Integers = above - (tie & (above & 1 == 1))
+    return result
+
+
 def exact_left_shift(x: Integers, shift: int) -> Integers:
     """x * 2^shift exactly; the result is an object array where int64 could overflow."""
     if x.dtype == object:

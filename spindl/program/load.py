@@ -50,7 +50,7 @@ class Setting:
         regions: (first SDRAM address, address behind, writable) that the schedules' transfers may touch.
         chips: how many chips meet at barriers of the machine, at most 64.
         time_out: milliseconds that a core may wait for DMA or others.
-        step_counters: count cycles per step; takes each core about 85 cycles a step.
+        step_counters: count cycles per step; takes each core about 155 cycles a step.
         command: given at the start; RUN or NONE.
     """
 

@@ -10,6 +10,7 @@ from spindl.run.interface import Commit, RunError, Session
 EXECUTORS = {
     "sim": "spindl.run.sim",
     "interpreter": "spindl.run.interpreter",
+    "emu": "spindl.run.emu",
 }
 """Modules by executor name; each has `open_session`."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from spindl.emulator import Faults, Machine, emulate
+from spindl.emulator import Faults, Machine, Strictness, emulate
 
 # An address of its own for each test process, so that several may run beside each other.
 HOST = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 250}.2"
@@ -47,7 +47,7 @@ def bare() -> Iterator[Callable[..., Machine]]:
     """bare("2x2") -> a machine without SC&MP, for programs that run on the metal."""
     made: list[Machine] = []
 
-    def make(kind: str, faults: Faults | None = None, *, threads: int = 1, strict: bool = False) -> Machine:
+    def make(kind: str, faults: Faults | None = None, *, threads: int = 1, strict: Strictness = "off") -> Machine:
         made.append(emulate(kind, host=HOST, connected=False, faults=faults, threads=threads, strict=strict))
         return made[-1]
 

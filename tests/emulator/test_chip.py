@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from spindl.emulator import Faults, Machine
+from spindl.emulator.records import Arrival
 
 Assemble = Callable[[str], bytes]
 Bare = Callable[..., Machine]
@@ -410,7 +411,7 @@ def test_strict_machines_notice_uninitialised_memory(bare: Bare, assemble: Assem
     """
         + SLEEP
     )
-    machine = bare("1x1", strict=True)
+    machine = bare("1x1", strict="warn")
     load(machine, (0, 0), 1, program)
     machine.run(0.0001)
     assert [(r.kind, r.address) for r in machine.chip(0, 0).reports] == [("uninitialised", 0x400004)]
@@ -463,3 +464,67 @@ def test_threads_do_not_change_anything(bare: Bare, assemble: Assemble) -> None:
         return machine.fingerprint()
 
     assert fingerprint(1) == fingerprint(2) == fingerprint(3)
+
+
+WATCHDOG = """
+    ldr r0, =0xfffff000
+    mov r1, #1
+    str r1, [r0, #0x10]             @ its interrupt wakes the core
+    ldr r0, =0xf3000000
+    ldr r1, =0x1acce551
+    str r1, [r0, #0xc00]
+    ldr r1, =10000
+    str r1, [r0]
+    mov r1, #3                      @ count and interrupt, then reset
+    str r1, [r0, #8]
+    str r1, [r0, #0xc00]            @ locked again
+    mov r1, #0
+    str r1, [r0, #8]                @ so this changes nothing
+    mov r4, #0
+    mov r5, #0xe5000000
+again:
+    mcr p15, 0, r0, c7, c0, 4
+    ldr r2, [r0, #0x14]
+    add r4, r4, r2
+    str r4, [r5, #0x100]
+    ldr r1, =0x1acce551
+    str r1, [r0, #0xc00]
+    cmp r4, #5
+    strlt r1, [r0, #0xc]            @ fed five times, then no more
+    blt again
+"""
+
+
+def test_the_watchdog_barks_then_bites(bare: Bare, assemble: Assemble) -> None:
+    machine = bare("2x1-mesh")
+    chip = machine.chip(0, 0)
+    load(machine, (0, 0), 3, assemble(WATCHDOG + SLEEP))
+    machine.run(5.5 * 15000 / 200e6)
+    assert struct.unpack("<I", chip.read(0xE5000100, 4)) == (5,)
+    assert chip.read_register(0xF2000030) == 0
+    assert chip.read_register(0xF3000004) == pytest.approx(5000, rel=0.1)
+    before = chip.physical(3).counters["instructions"]
+    assert before > 0
+    machine.run(15000 / 200e6)
+    assert chip.read_register(0xF2000030) == 1, "the reset code says why"
+    assert struct.unpack("<I", chip.read(0xE5000100, 4)) == (5,), "memory stays"
+    assert chip.read_register(0xF3000008) == 0
+    machine.run(0.001)
+    assert chip.physical(3).counters["instructions"] == 0, "the core is in reset"
+    assert chip.reports == []
+
+
+def test_a_frame_that_comes_while_its_interrupt_is_cleared_is_not_forgotten(bare: Bare) -> None:
+    """SC&MP clears the request when it has seen no frame; one may have come since, and no further one need follow."""
+    machine = bare("1x1")
+    chip = machine.chip(0, 0)
+    control, status, receive_next, clear = (0xF400C000 + offset for offset in (0x00, 0x04, 0x10, 0x20))
+    chip.write_register(control, 0x45B)
+    machine.replay([Arrival(1000, 0, 0, bytes(64)), Arrival(2000, 0, 0, bytes(64))], 0.0001)
+    assert chip.read_register(status) >> 1 == 2
+    chip.write_register(clear, 0x10)
+    assert chip.read_register(clear) & 0x10
+    for _ in range(2):
+        chip.write_register(receive_next, 1)
+    chip.write_register(clear, 0x10)
+    assert chip.read_register(clear) & 0x10 == 0

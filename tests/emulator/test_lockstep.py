@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-import lockstep
 import pytest
 
 from spindl._emulator import BareCore
+from tests.emulator import lockstep
 
 unicorn = pytest.importorskip("unicorn", reason="the oracle of this test (GPL-2, never shipped)")
 arm = pytest.importorskip("unicorn.arm_const")

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conftest import HOST
 
 from spindl.emulator import EmulatorError, Faults, Machine, PortTaken, emulate
 from spindl.machine import TopologyError
+from tests.emulator.conftest import HOST
 
 
 def scp(sock: socket.socket, command: int, *arguments: int, sequence: int = 1) -> bytes:
@@ -170,6 +170,11 @@ def send_fuzz(machine: Machine, count: int, kinds: tuple[str, ...]) -> None:
                     + bytes([rng.choice((0, 31, 40, 99, 255)), rng.randrange(256)])
                     + rng.randbytes(rng.randrange(270))
                 )
+            elif kind == "mutated":
+                packet = bytearray(REQUEST + rng.randbytes(rng.choice((0, 0, 16, 256))))
+                for _ in range(rng.randrange(1, 6)):
+                    packet[rng.randrange(2, len(packet))] = rng.randrange(256)
+                sock.send(packet)
             else:
                 sock.send(rng.randbytes(rng.randrange(1472)))
             if i % 50 == 0:
@@ -189,13 +194,16 @@ def test_malformed_datagrams_are_answered_or_ignored(booted: Callable[..., Machi
 def test_datagrams_that_kill_the_monitor_do_not_hurt_the_emulator(booted: Callable[..., Machine], count: int) -> None:
     """SC&MP 4.0.0 dies of UDP payloads shorter than its header; as a board, the machine is then switched off and on."""
     machine = booted("spin3", connected=True)
-    send_fuzz(machine, count, ("short", "noise"))
+    send_fuzz(machine, count, ("short", "noise", "mutated"))
     before = machine.time
     time.sleep(0.2)
     assert machine.time > before
-    assert any(chip.reports for chip in machine)
+    failure = machine.chip(0, 0).monitor_failure
+    assert failure is not None
+    assert failure.label == "program error"
     machine.disconnect()
     machine.power_cycle()
+    assert machine.chip(0, 0).monitor_failure is None
     machine.boot()
     machine.connect()
     with connected_socket(machine) as sock:

@@ -7,6 +7,8 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,31 +18,21 @@ from spindl.emulator import Machine
 pytest.importorskip("spinnman")
 
 from spinn_machine import CoreSubsets, MulticastRoutingEntry, RoutingEntry
-from spinn_utilities.config_holder import clear_cfg_files, set_config
-from spinnman.config_setup import add_spinnman_cfg
 from spinnman.data.spinnman_data_writer import SpiNNManDataWriter
 from spinnman.messages.scp.enums import Signal
 from spinnman.model.enums import CPUState, UserRegister
-from spinnman.transceiver import create_transceiver_from_hostname
+
+from tests.emulator.host import binary, transceiver_for, wait_for_states, wait_until
 
 pytestmark = pytest.mark.slow  # SpiNNMan waits in wall time: only for a machine that is not busy otherwise
 
-VERSION = {"spin3": "3", "spin5": "5"}
 BINARY = "chip_power_monitor.aplx"
 
 
-def transceiver_for(machine: Machine) -> Any:
-    clear_cfg_files(True)
-    add_spinnman_cfg()
-    set_config("Machine", "version", VERSION[machine.topology.name])
-    set_config("Machine", "machine_name", machine.host)
-    writer = SpiNNManDataWriter.setup()
-    writer.set_ipaddress(machine.host)
-    transceiver = create_transceiver_from_hostname(machine.host)
-    transceiver.discover_scamp_connections()
-    writer.set_transceiver(transceiver)
-    writer.set_machine(transceiver.get_machine_details())
-    return transceiver
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SpiNNMan writes its reports into the working folder."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -49,11 +41,6 @@ def spin3(booted: Callable[..., Machine]) -> Iterator[tuple[Machine, Any]]:
     transceiver = transceiver_for(machine)
     yield machine, transceiver
     transceiver.close()
-
-
-def binary(name: str) -> str:
-    front_end = pytest.importorskip("spinn_front_end_common")
-    return os.path.join(os.path.dirname(front_end.__file__), "common_model_binaries", name)
 
 
 def test_machine_details_of_a_spin3(spin3: tuple[Machine, Any]) -> None:
@@ -122,15 +109,13 @@ def test_a_binary_loads_starts_and_stops(spin3: tuple[Machine, Any]) -> None:
             cores.add_processor(x, y, 1)
             cores.add_processor(x, y, 2)
     transceiver.execute_flood(cores, binary(BINARY), 30, wait=True)
-    transceiver.wait_for_cores_to_be_in_state(cores, 30, [CPUState.READY], timeout=20)
+    wait_for_states(machine, cores, "ready")
     assert transceiver.get_core_state_count(30, CPUState.READY) == 8
     assert machine.chip(1, 1).states[1:4] == ["ready", "ready", "idle"]
 
     # Without its data in SDRAM the program aborts, and says so.
     transceiver.send_signal(30, Signal.START)
-    transceiver.wait_for_cores_to_be_in_state(
-        cores, 30, [CPUState.RUN_TIME_EXCEPTION], timeout=20, error_states=frozenset()
-    )
+    wait_for_states(machine, cores, "run_time_exception")
     infos = transceiver.get_cpu_infos(cores)
     errors = [infos.get_cpu_info(*core).run_time_error.name for core in infos]
     assert errors == ["DABT"] * 8
@@ -152,7 +137,7 @@ def test_router_counts_what_the_host_reads(spin3: tuple[Machine, Any]) -> None:
 def test_boots_again_and_again(kind: str, bare: Callable[..., Machine]) -> None:
     machine = bare(kind)
     machine.connect()
-    for _ in range(20 if kind == "spin3" else 2):
+    for _ in range(20):
         transceiver_for(machine).close()
         machine.power_cycle()
 
@@ -188,7 +173,7 @@ def test_a_real_binary_turns_multicast_packets_into_datagrams(
     machine, transceiver = spin3
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
-        receiver.settimeout(10)
+        receiver.setblocking(False)
         port = receiver.getsockname()[1]
         transceiver.set_ip_tag(IPTag(machine.host, 0, 0, tag=1, ip_address="127.0.0.1", port=port, strip_sdp=True))
         transceiver.load_multicast_routes(
@@ -212,23 +197,58 @@ def test_a_real_binary_turns_multicast_packets_into_datagrams(
         core = CoreSubsets()
         core.add_processor(0, 0, 1)
         transceiver.execute_flood(core, binary("live_packet_gather.aplx"), 30, wait=True)
-        transceiver.wait_for_cores_to_be_in_state(core, 30, [CPUState.READY], timeout=10)
+        wait_for_states(machine, core, "ready")
         transceiver.send_signal(30, Signal.START)
-        transceiver.wait_for_cores_to_be_in_state(core, 30, [CPUState.PAUSED], timeout=10)
+        wait_for_states(machine, core, "paused")
         process = UpdateRuntimeProcess(transceiver.get_scamp_connection_selector())
         process.update_runtime(0, 2000, False, core, 1, 0)
-        transceiver.wait_for_cores_to_be_in_state(core, 30, [CPUState.SYNC0, CPUState.RUNNING], timeout=10)
+        wait_for_states(machine, core, "sync0", "running")
         transceiver.send_signal(30, Signal.SYNC0)
-        transceiver.wait_for_cores_to_be_in_state(core, 30, [CPUState.RUNNING], timeout=10)
+        wait_for_states(machine, core, "running")
 
         sender = machine.chip(1, 1).core(17)
         sender.write(0, assemble(SENDER))
         sender.start()
         keys: list[int] = []
-        while len(keys) < 20:
-            message = receiver.recv(1024)
-            keys += struct.unpack(f"<{message[0]}I", message[2 : 2 + 4 * message[0]])
+
+        def all_here() -> bool:
+            with suppress(BlockingIOError):
+                while True:
+                    message = receiver.recv(1024)
+                    keys.extend(struct.unpack(f"<{message[0]}I", message[2 : 2 + 4 * message[0]]))
+            return len(keys) >= 20
+
+        wait_until(machine, "twenty keys at the host", all_here)
     assert keys == list(range(0x1000, 0x1014))
     text = next(iter(transceiver.get_iobuf(core))).iobuf
     assert "ad130ad6" in text  # log lines are coded, but show the magic number it read
     transceiver.stop_application(30)
+
+
+def test_three_boards_are_found_and_talked_to_through_their_own_plugs(booted: Callable[..., Machine]) -> None:
+    machine = booted("1x1-triads", connected=True)
+    transceiver = transceiver_for(machine)
+    try:
+        found = SpiNNManDataWriter.get_machine()
+        assert found.n_chips == 144
+        assert {(chip.x, chip.y): chip.ip_address for chip in found.ethernet_connected_chips} == {
+            (0, 0): machine.hosts[0],
+            (4, 8): machine.hosts[1],
+            (8, 4): machine.hosts[2],
+        }
+        before = [machine.chip(x, y).counters["frames_in"] for x, y in ((4, 8), (8, 4))]
+        for x, y in ((1, 1), (4, 8), (9, 5), (11, 11)):
+            data = os.urandom(2000)
+            transceiver.write_memory(x, y, 0x61000000, data)
+            assert bytes(transceiver.read_memory(x, y, 0x61000000, len(data))) == data
+        after = [machine.chip(x, y).counters["frames_in"] for x, y in ((4, 8), (8, 4))]
+        assert all(b > a for a, b in zip(before, after, strict=True))
+    finally:
+        transceiver.close()
+
+
+def test_clock_settings_read_back(spin3: tuple[Machine, Any]) -> None:
+    chip = spin3[0].chip(0, 1)
+    pll_1, pll_2 = (chip.read_register(0xF2000000 + offset) for offset in (0x50, 0x54))
+    assert pll_1 & 0x3F == 40, "cores and system: 400 MHz from 10"
+    assert pll_2 & 0x3F == 26, "memory: 260 MHz"

@@ -454,8 +454,18 @@ def _roundable(m: Maker) -> list[tuple[Input, ...]]:
     ]
 
 
-_plain("requantise", _roundable, bits=15)
-_plain("saturation", _roundable, bits=15)
+def _ties(m: Maker) -> list[tuple[Input, ...]]:
+    largest = limit(15)
+    ends = [2 * largest + 1, 2 * largest - 1, -2 * largest - 1, 1 - 2 * largest]
+    tie = WIDE, Value(np.array([ends]), -1)
+    return [*_roundable(m), (tie, site(0)), ((WIDE, Value(4 * np.array([ends]), -3)), site(0))]
+
+
+for _op in ("requantise", "saturation"):
+    CASES[_op] = lambda m, op=_op: [
+        *(Case(op, given, {"bits": 15}) for given in _ties(m)),
+        *(Case(op, given, {"bits": 15, "ties": "even"}) for given in _ties(m)),
+    ]
 _plain(
     "extent",
     lambda m: [

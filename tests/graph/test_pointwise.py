@@ -46,6 +46,11 @@ def test_requantise_and_its_count(mantissas: list[int], exponent: int, target: i
     assert y.exponent == target
     assert y.mantissa.tolist() == [max(-largest, min(largest, v)) for v in wanted]
     assert int(evaluate("saturation", wide, site(target), bits=bits).mantissa) == sum(abs(v) > largest for v in wanted)
+    even = [round(x / power(target)) for x in exact(wide[1])]  # Python rounds fractions half to even
+    y = evaluate("requantise", wide, site(target), bits=bits, ties="even")
+    assert y.mantissa.tolist() == [max(-largest, min(largest, v)) for v in even]
+    clamped = evaluate("saturation", wide, site(target), bits=bits, ties="even")
+    assert int(clamped.mantissa) == sum(abs(v) > largest for v in even)
 
 
 @given(WIDES, st.integers(-120, 120))

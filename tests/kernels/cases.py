@@ -123,18 +123,20 @@ def site_near(random: Random, wide: Value, bits: int) -> Site:
 
 
 def rounding_words(random: Random) -> dict[str, int]:
-    """bits and activation; the site is number 1 of the table."""
-    return {"site": 1, "bits": int(random.integers(8, 17)), "activation": int(random.integers(0, 3))}
+    """bits, activation and ties; the site is number 1 of the table."""
+    bits, activation, ties = (int(random.integers(low, high)) for low, high in ((8, 17), (0, 3), (0, 2)))
+    return {"site": 1, "bits": bits, "activation": activation, "ties": ties}
 
 
 def rounded(wide: Value, site: Site, words: dict[str, int]) -> tuple[NDArray[np.int64], Site]:
     """What a kernel has to make of exact values, and its site afterwards."""
     at = value(np.zeros(16), site.exponent)
-    result = meaning("requantise", wide, at, bits=words["bits"])
+    ties = {"ties": "even"} if words["ties"] else {}
+    result = meaning("requantise", wide, at, bits=words["bits"], **ties)
     if words["activation"]:
         result = meaning(ACTIVATIONS[words["activation"]], result)
     extent = max(site.extent, int(meaning("extent", wide).mantissa))
-    saturated = site.saturated + int(meaning("saturation", wide, at, bits=words["bits"]).mantissa)
+    saturated = site.saturated + int(meaning("saturation", wide, at, bits=words["bits"], **ties).mantissa)
     return result.mantissa, Site(site.exponent, extent, saturated)
 
 

@@ -13,8 +13,9 @@ import spindl.graph.ops  # noqa: F401
 from spindl.graph.graph import Node
 from spindl.graph.layers import window_outputs
 from spindl.graph.operations import OPERATIONS, Value
+from spindl.program.kernels import KERNELS
 from spindl.program.kernels.contraction import FLAGS
-from tests.kernels.harness import EMPTY, Result, Site, run, scratch
+from tests.kernels.harness import EMPTY, Result, Site, cycles, run, scratch
 
 Array = NDArray[Any]
 DIRECTIONS = ("convolution", "convolution_input_gradient", "convolution_weight_gradient")
@@ -76,6 +77,8 @@ class Case:
         if self.values == "extreme":
             signs = np.where(rng.random(shape) < 0.02, -1, 1)
             return (signs * (2**15 - 1 - rng.integers(0, 3, shape))).astype(np.int64)
+        if self.values == "largest":
+            return np.full(shape, 2**15 - 1, np.int64)
         if self.values == "alternating":
             return np.where(rng.random(shape) < 0.5, -limit, limit).astype(np.int64)
         if self.values == "sparse":
@@ -172,32 +175,43 @@ def rounded(case: Case, direction: str, sums: Value) -> tuple[Array, Site]:
     return y, Site(site.exponent, extent, saturated)
 
 
-def execute(
+@dataclass(frozen=True)
+class Call:
+    """A kernel's call before it is run.
+
+    Attributes:
+        arguments: all but the addresses of buffers.
+        buffers: by name, as they lie in memory.
+        cycles, scratch: as declared.
+    """
+
+    direction: str
+    arguments: dict[str, Any]
+    buffers: dict[str, Array]
+    cycles: int
+    scratch: int
+
+    @property
+    def words(self) -> tuple[int, ...]:
+        """The argument words, addresses 0 (that of a bias: not 0)."""
+        kernel = KERNELS[self.direction]
+        return kernel.words({field.name: _number(self.arguments.get(field.name, 0)) for field in kernel.arguments})
+
+
+def _number(value: int | str) -> int:
+    return value if isinstance(value, int) else 4
+
+
+def arguments_of(
     case: Case,
     direction: str,
-    where: str,
     *,
     sums: bool = False,
     narrow: bool = False,
     before: Array | None = None,
-    site: Site | None = None,
     window: tuple[int, int] | None = None,
-    shift: dict[str, int] | None = None,
-) -> tuple[Array, Result]:
-    """Runs a case on a kernel: the logical result, and all of what the harness says.
-
-    Args:
-        case: what to run.
-        direction: name of the kernel.
-        where: as for the harness.
-        sums: exact sums instead of rounded ones.
-        narrow: a weight gradient as int16.
-        before: what lies in the place of the result, to be added to.
-        site: the site before; by default one that has seen nothing.
-        window: rows (first, last + 1) of the result's image, or of y for a weight gradient; the other tensor is cut to
-            the rows that belong to them.
-        shift: of addresses, for alignment tests.
-    """
+) -> Call:
+    """The call of a kernel for a case; arguments as for run_case."""
     result_name, shapes = RESULT[direction], case.shapes
     stride, padding, span = case.stride[0], case.padding[0][0], (case.kernel[0] - 1) * case.dilation[0]
     x_rows, y_rows = (0, case.shape[0]), (0, case.y_shape[0])
@@ -207,8 +221,8 @@ def execute(
     elif window:
         x_rows = window
         y_rows = (max(0, -(-(x_rows[0] + padding - span) // stride)), (x_rows[1] - 1 + padding) // stride + 1)
-    first_x, last_x = x_rows[0], max(min(x_rows[1], case.shape[0]), x_rows[0] + 1)
-    first_y, last_y = y_rows[0], max(min(y_rows[1], case.y_shape[0]), y_rows[0] + 1)
+    first_x, last_x = _within(x_rows, case.shape[0])
+    first_y, last_y = _within(y_rows, case.y_shape[0])
     cut = {"x": slice(first_x, last_x), "y": slice(first_y, last_y), "w": slice(None)}
     more = {"x": case.x_more, "y": case.y_more, "w": 0}
     kind = np.int64 if sums else np.int32 if result_name == "w" and not narrow else np.int16
@@ -228,7 +242,7 @@ def execute(
     flags = FLAGS["SUMS"] * sums | FLAGS["NARROW"] * narrow | FLAGS["ADD"] * (before is not None)
     flags |= FLAGS["RELU"] * (case.relu and direction == "convolution" and not sums)
     operands = [i for i, name in enumerate("xwy") if name != result_name]
-    arguments = {
+    arguments: dict[str, Any] = {
         "images": case.images,
         "x_rows": buffers["x"].shape[1],
         "x_columns": case.shape[1],
@@ -255,22 +269,72 @@ def execute(
         "bits": case.bits,
         "flags": flags,
     }
-    numbers = {key: value for key, value in arguments.items() if isinstance(value, int)}
+    numbers = {key: _number(value) for key, value in arguments.items()}
     size = scratch(direction, numbers)
-    buffers["scratch"] = np.zeros(size, np.uint8)
-    arguments["scratch_bytes"] = size
+    buffers["scratch"] = stale(size)
+    return Call(direction, {**arguments, "scratch_bytes": size}, buffers, cycles(direction, numbers), size)
+
+
+def stale(size: int) -> Array:
+    """Scratch bytes, full of the value that ends panels and that no operand holds."""
+    return np.resize(np.array([0, 0x80], np.uint8), size)
+
+
+def _within(rows: tuple[int, int], size: int) -> tuple[int, int]:
+    """Rows that exist, at least one of them."""
+    first = min(rows[0], size - 1)
+    return first, max(min(rows[1], size), first + 1)
+
+
+def run_case(
+    case: Case,
+    direction: str,
+    where: str,
+    *,
+    sums: bool = False,
+    narrow: bool = False,
+    before: Array | None = None,
+    site: Site | None = None,
+    window: tuple[int, int] | None = None,
+    shift: dict[str, int] | None = None,
+) -> tuple[Array, Result]:
+    """Runs a case on a kernel: the logical result, and all of what the harness says.
+
+    Args:
+        case: what to run.
+        direction: name of the kernel.
+        where: as for the harness.
+        sums: exact sums instead of rounded ones.
+        narrow: a weight gradient as int16.
+        before: what lies in the place of the result, to be added to.
+        site: the site before; by default one that has seen nothing.
+        window: rows (first, last + 1) of the result's image, or of y for a weight gradient; the other tensor is cut to
+            the rows that belong to them.
+        shift: of addresses, for alignment tests.
+    """
+    call = arguments_of(case, direction, sums=sums, narrow=narrow, before=before, window=window)
+    if shift:  # what is not at a whole word may need more scratch
+        numbers = {key: _number(value) for key, value in call.arguments.items()}
+        size = scratch(direction, {**numbers, **shift})
+        call.buffers["scratch"], call.arguments["scratch_bytes"] = stale(size), size
     sites = (Site(0), site or Site(exponent_of(direction) + case.shift))
-    result = run(direction, arguments, buffers, (*EXPONENTS, case.bias or 0), sites, where, shift=shift)  # type: ignore[arg-type]
+    exponents = (*EXPONENTS, case.bias or 0)
+    result = run(direction, call.arguments, call.buffers, exponents, sites, where, shift=shift)
     assert result.error == 0
-    for name, given in buffers.items():
-        if name not in {result_name, "scratch"}:
+    for name, given in call.buffers.items():
+        if name not in {RESULT[direction], "scratch"}:
             assert np.array_equal(result.buffers[name], given), f"{name} has changed"
     assert result.sites[0] == Site(0)
-    memory = result.buffers[result_name]
-    channels = shapes[result_name][1]
-    if result_name != "w":
+    memory = result.buffers[RESULT[direction]]
+    channels = case.shapes[RESULT[direction]][1]
+    if RESULT[direction] != "w":
         assert (memory[..., channels:] == -7).all(), "what lies between the pixels has changed"
-    return from_memory(result_name, memory, channels), result
+    return from_memory(RESULT[direction], memory, channels), result
+
+
+def seen_before(case: Case, direction: str) -> Site:
+    """A site that has seen so large sums that it learns nothing new."""
+    return Site(exponent_of(direction) + case.shift, exponent_of(direction) + 45)
 
 
 def merged(first: Site, second: Site) -> Site:

@@ -322,6 +322,7 @@ def test_channels_last_and_back() -> None:
         ("requantise", {"site": 9}, 1),
         ("requantise", {"bits": 17}, 1),
         ("requantise", {"activation": 3}, 1),
+        ("requantise", {"ties": 2}, 1),
         ("narrow", {"bits": 17}, 1),
         ("move", {"bytes": 3}, 1),
         ("affine", {"x_bytes": 4}, 1),

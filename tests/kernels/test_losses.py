@@ -176,7 +176,7 @@ def test_every_entry_of_the_table_of_powers(where: str) -> None:
 def test_a_label_out_of_range_is_refused(where: str, label: int) -> None:
     buffers = {"z": np.zeros((1, 3), np.int16), "labels": np.array([label], np.int32)}
     arguments = {"images": 1, "classes": 3, "smoothing": 0, "dz": 0, "loss": 0, "correct": 0, "z_exponent": 0}
-    arguments |= {"site": 0, "bits": 15, "activation": 0}
+    arguments |= {"site": 0, "bits": 15, "activation": 0, "ties": 0}
     assert run("cross_entropy", arguments, buffers, [0], [Site(0)], where).error == 3
 
 
@@ -185,5 +185,5 @@ def test_a_label_out_of_range_is_refused(where: str, label: int) -> None:
 def test_a_target_out_of_range_is_refused(where: str, target: int) -> None:
     buffers = {"z": np.zeros((1, 1), np.int16), "target": np.array([target], np.int32)}
     arguments = {"images": 1, "features": 1, "multiplier": 1, "dz": 0, "loss": 0, "correct": 0, "z_exponent": 0}
-    arguments |= {"site": 0, "bits": 15, "activation": 0}
+    arguments |= {"site": 0, "bits": 15, "activation": 0, "ties": 0}
     assert run("binary_cross_entropy", arguments, buffers, [0], [Site(0)], where).error == 3

@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 
 from spindl.emulator import Machine
-from spindl.program.core import COMMANDS, CORE, ERRORS, STEP_COUNTERS
-from spindl.program.image import Image, load_image
+from spindl.program.core import COMMANDS, CORE, ERRORS, KEY_MASK, KEYS, STEP_COUNTERS
+from spindl.program.image import Image
 from spindl.program.kernels import KERNELS
 from spindl.program.load import TEXT_BYTES, ChipLoad, CoreName, CoreResult, Setting, chip_load, core_result
 from spindl.program.schedule import Schedule, Step, Tables, Transfer
 
 pytest.importorskip("spinnman")
 
-from spinn_machine import CoreSubsets
+from spinn_machine import CoreSubsets, MulticastRoutingEntry, RoutingEntry
 from spinnman.messages.scp.enums import Signal
 from spinnman.model.enums import CPUState, UserRegister
 
 from tests.emulator.conftest import bare, booted  # noqa: F401  (fixtures)
-from tests.emulator.test_spinnman import transceiver_for
+from tests.emulator.host import transceiver_for
 
 COPY = KERNELS["copy"]
 APP = 33
@@ -57,7 +57,13 @@ class Session:
         self.transceiver.wait_for_cores_to_be_in_state(self.cores(), APP, list(states), timeout=30, error_states=bad)
 
     def place(
-        self, x: int, y: int, steps: Callable[[int, int], tuple[Step, ...]], command: str
+        self,
+        x: int,
+        y: int,
+        steps: Callable[[int, int], tuple[Step, ...]],
+        command: str,
+        chip: int = 0,
+        chips: int = 1,
     ) -> tuple[int, ChipLoad]:
         """Writes records and schedules of one chip. Returns where its data lie, and what was written."""
         base = self.transceiver.malloc_sdram(x, y, 1 << 16, APP, 1)
@@ -67,8 +73,8 @@ class Session:
         tables = [
             Schedule(steps(data, index), self.image.version, Tables(cores=len(names))) for index in range(len(names))
         ]
-        setting = Setting(((data, base + (1 << 16), True),), command=command, time_out=500)
-        load = chip_load(self.image, tables, names, (base + 31) // 32 * 32, setting)
+        setting = Setting(((data, base + (1 << 16), True),), chips=chips, command=command, time_out=500)
+        load = chip_load(self.image, tables, names, (base + 31) // 32 * 32, setting, chip=chip)
         for address, content in load.writes:
             self.transceiver.write_memory(x, y, address, content)
         for name, record in zip(names, load.records, strict=True):
@@ -86,10 +92,9 @@ class Session:
 
 
 @pytest.fixture
-def session(booted: Callable[..., Machine], tmp_path: Path) -> Iterator[Session]:  # noqa: F811
+def session(booted: Callable[..., Machine], image: Image, tmp_path: Path) -> Iterator[Session]:  # noqa: F811
     machine = booted("spin3", connected=True)
     transceiver = transceiver_for(machine)
-    image = load_image()
     file = tmp_path / "spindl.aplx"
     file.write_bytes(image.aplx)
     yield Session(machine, transceiver, image, str(file))
@@ -235,3 +240,34 @@ def test_messages_to_a_core(session: Session) -> None:
     for p in CORES:
         assert ask(session, (0, 0, p), 1, 0, 5 << 8 | COMMANDS["RUN"])[0] == 0x80
     _until(session, {(0, 0): load})
+
+
+def test_chips_meet_under_sc_and_mp(session: Session) -> None:
+    """The host loads the router entries of the barriers; SC&MP's own traffic goes on beside ours."""
+
+    def steps(data: int, index: int) -> tuple[Step, ...]:
+        return (Step(0, 0), *(Step(0, i, barrier_before=True, machine=True) for i in range(1, 20)))
+
+    link_there, link_back = 1, 4  # (0, 0) to (1, 1) and back
+    loads = {}
+    for number, (x, y) in enumerate(CHIPS):
+        leader = session.transceiver.read_memory(x, y, PHYSICAL_NUMBERS, 2)[1]
+        cores, no_cores = [leader], list[int]()
+        arrive = ([], cores) if number == 0 else ([link_back], no_cores)
+        release = ([link_there], cores) if number == 0 else ([], cores)
+        entries = [
+            MulticastRoutingEntry(KEYS[name], KEY_MASK, RoutingEntry(processor_ids=to_cores, link_ids=links))
+            for name, (links, to_cores) in (("ARRIVE", arrive), ("RELEASE", release))
+        ]
+        session.transceiver.load_multicast_routes(x, y, entries, APP)
+        _, loads[x, y] = session.place(x, y, steps, "RUN", chip=number, chips=len(CHIPS))
+    session.transceiver.execute_flood(session.cores(), session.file, APP, wait=True)
+    session.wait(CPUState.READY)
+    session.transceiver.send_signal(APP, Signal.START)
+    for _ in range(100):
+        results = [session.left(x, y, load, i) for (x, y), load in loads.items() for i in range(len(CORES))]
+        assert [result.error for result in results if result.error] == []
+        if all(result.finished for result in results):
+            break
+    assert {result.counters["steps"] for result in results} == {20}
+    assert results[0].counters["packets_sent"] >= 19

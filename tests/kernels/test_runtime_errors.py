@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spindl.program.core import ERRORS, CoreError
-from spindl.program.image import Image, load_image
+from spindl.emulator import emulate
+from spindl.program.core import COMMANDS, ERRORS, CoreError
+from spindl.program.image import Image
 from spindl.program.kernels import KERNELS
+from spindl.program.load import USER_REGISTERS, user_register
 from spindl.program.schedule import HEADER, STEP, TRANSFER, Schedule, Step, Tables, Transfer, encode
 from spindl.run import RunError
 from spindl.run.emu.direct import SDRAM, Result, walk
@@ -36,11 +38,6 @@ STEPS = tuple(
 HEADER_BYTES, STEP_BYTES, TRANSFER_BYTES = (record.layout.size for record in (HEADER, STEP, TRANSFER))
 BLOCK = STEP_BYTES + 2 * TRANSFER_BYTES + 12
 FIELD_CODES = {"B": 1, "H": 2, "h": 2, "I": 4, "i": 4}
-
-
-@pytest.fixture(scope="module")
-def image() -> Image:
-    return load_image()
 
 
 def table(image: Image, *steps: Step, cores: int = 1) -> bytes:
@@ -246,3 +243,38 @@ def test_more_regions_than_there_is_room_for(image: Image) -> None:
     many = tuple((IN + 4 * i, IN + 4 * i + 4, False) for i in range(20))
     found = error(image, table(image), regions=many)
     assert (found.name, found.details[0]) == ("REGIONS", 21)
+
+
+def test_a_kernel_that_uses_too_much_stack(image: Image) -> None:
+    """A kernel that writes where the stack ends: the word below it is looked at after each kernel."""
+    bad = replace(STEPS[1], words=COPY.words({"x": A, "y": image.symbols["stack_guard"], "words": 1}))
+    found = error(image, table(image, STEPS[0], bad, STEPS[2]))
+    assert (found.name, found.step) == ("STACK", 1)
+
+
+def test_a_core_without_a_record_stops(image: Image) -> None:
+    for address in (0, 0x60000000, 0x60000002, 0xE5000000):
+        machine = emulate("spin3", connected=False)
+        chip = machine.chip(0, 0)
+        chip.physical(3).write(0, image.code)
+        chip.write(user_register(3, 0), address.to_bytes(4, "little"))
+        chip.physical(3).start()
+        machine.run(0.001)
+        block = chip.read(user_register(3, 0) - USER_REGISTERS, 128)
+        assert (block[0x2C], block[0x2E]) == (13, 2)
+        assert block[0x48:0x4E] == b"spindl"
+        assert chip.physical(3).waiting
+
+
+def test_a_record_for_another_image(image: Image) -> None:
+    other = replace(image, sha="00000001" + image.sha[8:])
+    found = walk(other, [table(image)], {}, time_out=3).cores[0, 0][0].error
+    assert found is not None
+    assert (found.name, found.details) == ("IMAGE", (1, image.version))
+
+
+def test_an_unknown_command(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(COMMANDS, "RUN", 9)
+    found = walk(image, [table(image)], {}, time_out=3).cores[0, 0][0].error
+    assert found is not None
+    assert (found.name, found.details[0] & 255) == ("COMMAND", 9)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spindl.emulator import Faults, emulate
-from spindl.program.image import Image, load_image
+from spindl.program.image import Image
 from spindl.program.kernels import KERNELS
 from spindl.program.load import Setting
 from spindl.program.schedule import Schedule, Step, Tables, Transfer
@@ -17,11 +17,6 @@ from spindl.run.emu.direct import CONTROL, SDRAM, Result, walk, walk_chips
 COPY = KERNELS["copy"]
 A, B, C = 0x400000, 0x401000, 0x402000
 OUT = SDRAM + 0x100000
-
-
-@pytest.fixture(scope="module")
-def image() -> Image:
-    return load_image()
 
 
 def copy(x: int, y: int, words: int) -> tuple[int, ...]:
@@ -146,3 +141,40 @@ def test_a_chip_that_does_not_come_is_named(image: Image) -> None:
     assert (found.name, found.step) == ("MACHINE_TIME_OUT", 1)
     leading = done.cores[0, 0][0].error
     assert leading is None or leading.details == (1 << CHIPS.index((0, 1)), 1)
+
+
+def test_a_strict_machine_has_nothing_to_report(image: Image) -> None:
+    """No reads of memory that was never written, nothing unaligned, unmapped or unknown."""
+    given = data(64 * 8)
+
+    def step(i: int, core: int) -> Step:
+        at = SDRAM + 256 * core + 64 * i
+        store = Transfer(OUT + 256 * core + 64 * i, B, 64)
+        return Step(COPY.number, i, (Transfer(at, A, 64),), (store,), copy(A, B, 16), barrier_after=True)
+
+    machine = emulate("spin3", connected=False, strict="warn")
+    schedules = [Schedule(tuple(step(i, core) for i in range(4)), image.version, Tables(2)) for core in range(2)]
+    done = walk(image, schedules, {SDRAM: given}, machine=machine)
+    done.check()
+    assert done.read(OUT, len(given)) == given
+    assert machine.chip(0, 0).reports == []
+
+
+def test_a_machine_walks_again(image: Image) -> None:
+    """Also after an odd number of barriers, which leaves the chip's flags set."""
+    machine = emulate("spin3", connected=False)
+    for turn in range(3):
+        given = data(256, seed=turn)
+        steps = (Step(0, 0, (Transfer(SDRAM, A, 256),), (Transfer(OUT, A, 256),), barrier_after=True),)
+        done = walk(image, [Schedule(steps, image.version, Tables(3))] * 3, {SDRAM: given}, machine=machine)
+        done.check()
+        assert done.read(OUT, 256) == given
+
+
+def test_the_same_walk_takes_the_same_cycles(image: Image) -> None:
+    def cycles() -> list[dict[str, int]]:
+        steps = tuple(Step(0, i, (Transfer(SDRAM, A, 400),), barrier_after=True) for i in range(9))
+        done = walk(image, [Schedule(steps, image.version, Tables(7))] * 7, {})
+        return [core.counters for core in done.cores[0, 0]]
+
+    assert cycles() == cycles()

@@ -32,7 +32,7 @@ class Call:
 
 
 _RANDOM = np.random.default_rng(7)
-WORDS = {"site": 0, "bits": 15, "activation": 0}
+WORDS = {"site": 0, "bits": 15, "activation": 0, "ties": 0}
 
 
 def _short(*shape: int, bits: int = 14) -> NDArray[np.int16]:

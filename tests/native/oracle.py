@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,10 +11,14 @@ Int64 = npt.NDArray[np.int64]
 Pair = tuple[int, int]
 
 
-def rounded(accumulator: Int64, shift: int, limit: int, relu: bool = False) -> tuple[Int64, tuple[int, int]]:
-    """Half-up rounding by Python integers of any size; the mantissas and (largest magnitude, number clamped)."""
+def rounded(
+    accumulator: Int64, shift: int, limit: int, relu: bool = False, even: bool = False
+) -> tuple[Int64, tuple[int, int]]:
+    """Rounding by Python numbers of any size, ties up or to even; the mantissas and (largest magnitude, clamped)."""
     exact = accumulator.astype(object)
     moved = (exact + (1 << (shift - 1))) // (1 << shift) if shift >= 1 else exact * (1 << -shift)
+    if even and shift >= 1:
+        moved = np.array([round(Fraction(int(v), 1 << shift)) for v in exact.reshape(-1)], dtype=object)
     moved = np.asarray(moved, dtype=object).reshape(accumulator.shape)
     if exact.size == 0:
         return np.zeros(exact.shape, np.int64), (0, 0)

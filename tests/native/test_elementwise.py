@@ -20,6 +20,9 @@ SEEDS = st.integers(0, 2**32 - 1)
 LARGE = st.sampled_from([1, 2, 5, 40, 700])  # the last: more than one thread's worth of elements
 
 
+NEAR = st.integers(0, 30) | st.integers(0, 2)  # small alignments leave ties
+
+
 def mantissas(r: np.random.Generator, shape: tuple[int, ...], dtype: Any = np.int16) -> np.ndarray:
     """Of any size, with the ends of the range among them."""
     spread = 2 ** r.integers(0, 16)
@@ -78,16 +81,17 @@ def test_affine(
 
 @pytest.mark.parametrize(("path", "threads"), VARIANTS)
 @examples(60)
-@given(SEEDS, LARGE, st.integers(0, 30), st.integers(0, 30), SHIFTS, LIMITS, st.booleans())
+@given(SEEDS, LARGE, NEAR, NEAR, SHIFTS | st.integers(1, 4), LIMITS, st.booleans(), st.booleans())
 def test_add(
-    path: str, threads: int, seed: int, size: int, x_shift: int, y_shift: int, shift: int, limit: int, relu: bool
-) -> None:
+    path: str, threads: int, seed: int, size: int, x_shift: int, y_shift: int, shift: int, limit: int, relu: bool,
+    even: bool,
+) -> None:  # fmt: skip
     r = np.random.default_rng(seed)
     x, y, out = mantissas(r, (size, 37)), mantissas(r, (size, 37)), np.full((size, 37), -9, np.int16)
     exact = (x.astype(np.int64) << x_shift) + (y.astype(np.int64) << y_shift)
-    expected, statistics = oracle.rounded(exact, shift, limit, relu)
+    expected, statistics = oracle.rounded(exact, shift, limit, relu, even)
     with variant(path, threads):
-        assert _native.add(x, x_shift, y, y_shift, out, shift, limit, relu) == statistics
+        assert _native.add(x, x_shift, y, y_shift, out, shift, limit, relu, even) == statistics
     np.testing.assert_array_equal(out, expected)
 
 
@@ -161,11 +165,11 @@ PAIRS = st.tuples(SMALL, SMALL)
 @examples(50)
 @given(
     SEEDS, st.integers(1, 3), st.integers(3, 11), st.integers(3, 9), st.sampled_from([1, 3, 16, 40, 130, 300]),
-    PAIRS, PAIRS, PAIRS, st.booleans(), SHIFTS, LIMITS,
+    PAIRS, PAIRS, PAIRS, st.booleans(), SHIFTS, LIMITS, st.booleans(),
 )  # fmt: skip
 def test_max_pool(
     path: str, threads: int, seed: int, images: int, height: int, width: int, channels: int, kernel: tuple[int, int],
-    stride: tuple[int, int], dilation: tuple[int, int], padded: bool, shift: int, limit: int,
+    stride: tuple[int, int], dilation: tuple[int, int], padded: bool, shift: int, limit: int, even: bool,
 ) -> None:  # fmt: skip
     r = np.random.default_rng(seed)
     padding = (kernel[0] // 2, kernel[1] // 2) if padded else (0, 0)
@@ -179,12 +183,12 @@ def test_max_pool(
     exact = np.zeros(x.shape, np.int64)
     where = np.indices(dy.shape)
     np.add.at(exact, (where[0], cell[..., 0], cell[..., 1], where[3]), dy)
-    expected, statistics = oracle.rounded(exact, shift, limit)
+    expected, statistics = oracle.rounded(exact, shift, limit, False, even)
     y, dx = np.full(dy.shape, -9, np.int16), np.full(x.shape, -9, np.int16)
     with variant(path, threads):
         _native.max_pool(x, y, kernel, stride, padding, dilation)
         np.testing.assert_array_equal(y, best)
-        assert _native.max_pool_gradient(dy, x, dx, kernel, stride, padding, dilation, shift, limit) == statistics
+        assert _native.max_pool_gradient(dy, x, dx, kernel, stride, padding, dilation, shift, limit, even) == statistics
     np.testing.assert_array_equal(dx, expected)
 
 
@@ -192,16 +196,18 @@ def test_max_pool(
 @examples(50)
 @given(
     SEEDS, st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3, 16, 130, 600]),
-    st.integers(1, 4), st.integers(1, 4), SHIFTS, LIMITS,
+    st.integers(1, 4), st.integers(1, 4), SHIFTS, LIMITS, st.booleans(),
 )  # fmt: skip
 def test_window_sums(
     path: str, threads: int, seed: int, images: int, height: int, width: int, channels: int, out_height: int,
-    out_width: int, shift: int, limit: int,
+    out_width: int, shift: int, limit: int, even: bool,
 ) -> None:  # fmt: skip
     r = np.random.default_rng(seed)
     rows = np.sort(r.integers(0, height + 1, (out_height, 2)).astype(np.int32), axis=1)
     columns = np.sort(r.integers(0, width + 1, (out_width, 2)).astype(np.int32), axis=1)
     multiplier = r.integers(1, 2**20 + 1, (out_height, out_width)).astype(np.int32)
+    if even:  # windows of 1, 2, 4, ... cells: ties are frequent
+        multiplier = (1 << r.integers(15, 21, (out_height, out_width))).astype(np.int32)
     x = mantissas(r, (images, height, width, channels))
     dy = mantissas(r, (images, out_height, out_width, channels))
     sums, spread = np.zeros(dy.shape, np.int64), np.zeros(x.shape, np.int64)
@@ -211,11 +217,11 @@ def test_window_sums(
             spread[:, top:bottom, left:right] += (dy[:, i, j].astype(np.int64) * multiplier[i, j])[:, None, None]
     y, dx = np.full(dy.shape, -9, np.int16), np.full(x.shape, -9, np.int16)
     with variant(path, threads):
-        expected, statistics = oracle.rounded(sums, shift, limit)
-        assert _native.window_sum(x, rows, columns, multiplier, y, shift, limit) == statistics
+        expected, statistics = oracle.rounded(sums, shift, limit, False, even)
+        assert _native.window_sum(x, rows, columns, multiplier, y, shift, limit, even) == statistics
         np.testing.assert_array_equal(y, expected)
-        expected, statistics = oracle.rounded(spread, shift, limit)
-        assert _native.window_sum_gradient(dy, rows, columns, multiplier, dx, shift, limit) == statistics
+        expected, statistics = oracle.rounded(spread, shift, limit, False, even)
+        assert _native.window_sum_gradient(dy, rows, columns, multiplier, dx, shift, limit, even) == statistics
         np.testing.assert_array_equal(dx, expected)
 
 

@@ -18,6 +18,7 @@ from spindl.number.rounding import (
     largest_magnitude,
     limit,
     scalar_shift_right_half_up,
+    shift_right_half_even,
     shift_right_half_up,
 )
 
@@ -47,6 +48,18 @@ def test_shift_of_python_integers(values: list[int], shift: int) -> None:
     result = shift_right_half_up(np.array(values, dtype=object), shift)
     assert list(result) == [half_up(v, shift) for v in values]
     assert [scalar_shift_right_half_up(v, shift) for v in values] == [half_up(v, shift) for v in values]
+
+
+@given(st.lists(WIDE, max_size=8), SHIFTS)
+@example([WIDE_LIMIT - 1, 1 - WIDE_LIMIT], 62)
+@example([WIDE_LIMIT - 1, 1 - WIDE_LIMIT], 63)
+@example([2**61, -(2**61), 2**60], 62)
+@example(list(range(-9, 10)), 1)
+@example(list(range(-9, 10)), 2)
+def test_ties_to_even(values: list[int], shift: int) -> None:
+    expected = [round(Fraction(v) / Fraction(2) ** shift) for v in values]  # Python rounds fractions half to even
+    assert [int(v) for v in shift_right_half_even(np.array(values, dtype=np.int64), shift)] == expected
+    assert list(shift_right_half_even(np.array(values, dtype=object), shift)) == expected
 
 
 @pytest.mark.parametrize("x", range(-9, 10))

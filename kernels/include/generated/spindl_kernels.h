@@ -44,9 +44,6 @@ enum spindl_kernel_number {
     SPINDL_KERNEL_RUNNING_VARIANCE = 107,
     SPINDL_KERNEL_PAIR_TO_WIDE = 108,
     SPINDL_KERNEL_COPY = 160,
-    SPINDL_KERNEL_SEND = 161,
-    SPINDL_KERNEL_LISTEN = 162,
-    SPINDL_KERNEL_RECEIVE = 163,
     SPINDL_KERNEL_NEXT_SITES = 164,
     SPINDL_KERNEL_EXPONENTS = 165,
     SPINDL_KERNEL_SUM_ROWS = 166,
@@ -59,6 +56,9 @@ enum spindl_kernel_number {
     SPINDL_KERNEL_LARGEST_BITS = 176,
     SPINDL_KERNEL_SQUARED_NORM = 177,
     SPINDL_KERNEL_LARS_RATE = 178,
+    SPINDL_KERNEL_SEND = 240,
+    SPINDL_KERNEL_LISTEN = 241,
+    SPINDL_KERNEL_RECEIVE = 242,
 };
 
 /* The same, for macros that get the name of a kernel. */
@@ -101,9 +101,6 @@ enum spindl_kernel_number {
 #define SPINDL_NUMBER_running_variance 107
 #define SPINDL_NUMBER_pair_to_wide 108
 #define SPINDL_NUMBER_copy 160
-#define SPINDL_NUMBER_send 161
-#define SPINDL_NUMBER_listen 162
-#define SPINDL_NUMBER_receive 163
 #define SPINDL_NUMBER_next_sites 164
 #define SPINDL_NUMBER_exponents 165
 #define SPINDL_NUMBER_sum_rows 166
@@ -116,6 +113,9 @@ enum spindl_kernel_number {
 #define SPINDL_NUMBER_largest_bits 176
 #define SPINDL_NUMBER_squared_norm 177
 #define SPINDL_NUMBER_lars_rate 178
+#define SPINDL_NUMBER_send 240
+#define SPINDL_NUMBER_listen 241
+#define SPINDL_NUMBER_receive 242
 
 #define SPINDL_EXPONENT_CONSTANT 0
 #define SPINDL_EXPONENT_VALUE 1
@@ -327,8 +327,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_requantise_arguments;
-typedef char spindl_requantise_arguments_size[sizeof(spindl_requantise_arguments) == 48 ? 1 : -1];
+typedef char spindl_requantise_arguments_size[sizeof(spindl_requantise_arguments) == 52 ? 1 : -1];
 int spindl_requantise(const spindl_requantise_arguments *arguments, spindl_context *context);
 uint32_t spindl_requantise_cycles(const spindl_requantise_arguments *arguments);
 uint32_t spindl_requantise_scratch(const spindl_requantise_arguments *arguments);
@@ -406,8 +407,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_add_arguments;
-typedef char spindl_add_arguments_size[sizeof(spindl_add_arguments) == 36 ? 1 : -1];
+typedef char spindl_add_arguments_size[sizeof(spindl_add_arguments) == 40 ? 1 : -1];
 int spindl_add(const spindl_add_arguments *arguments, spindl_context *context);
 uint32_t spindl_add_cycles(const spindl_add_arguments *arguments);
 uint32_t spindl_add_scratch(const spindl_add_arguments *arguments);
@@ -425,8 +427,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_affine_arguments;
-typedef char spindl_affine_arguments_size[sizeof(spindl_affine_arguments) == 44 ? 1 : -1];
+typedef char spindl_affine_arguments_size[sizeof(spindl_affine_arguments) == 48 ? 1 : -1];
 int spindl_affine(const spindl_affine_arguments *arguments, spindl_context *context);
 uint32_t spindl_affine_cycles(const spindl_affine_arguments *arguments);
 uint32_t spindl_affine_scratch(const spindl_affine_arguments *arguments);
@@ -445,8 +448,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_affine_pair_arguments;
-typedef char spindl_affine_pair_arguments_size[sizeof(spindl_affine_pair_arguments) == 48 ? 1 : -1];
+typedef char spindl_affine_pair_arguments_size[sizeof(spindl_affine_pair_arguments) == 52 ? 1 : -1];
 int spindl_affine_pair(const spindl_affine_pair_arguments *arguments, spindl_context *context);
 uint32_t spindl_affine_pair_cycles(const spindl_affine_pair_arguments *arguments);
 uint32_t spindl_affine_pair_scratch(const spindl_affine_pair_arguments *arguments);
@@ -507,8 +511,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_max_pool_gradient_arguments;
-typedef char spindl_max_pool_gradient_arguments_size[sizeof(spindl_max_pool_gradient_arguments) == 108 ? 1 : -1];
+typedef char spindl_max_pool_gradient_arguments_size[sizeof(spindl_max_pool_gradient_arguments) == 112 ? 1 : -1];
 int spindl_max_pool_gradient(const spindl_max_pool_gradient_arguments *arguments, spindl_context *context);
 uint32_t spindl_max_pool_gradient_cycles(const spindl_max_pool_gradient_arguments *arguments);
 uint32_t spindl_max_pool_gradient_scratch(const spindl_max_pool_gradient_arguments *arguments);
@@ -532,8 +537,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_window_sum_arguments;
-typedef char spindl_window_sum_arguments_size[sizeof(spindl_window_sum_arguments) == 68 ? 1 : -1];
+typedef char spindl_window_sum_arguments_size[sizeof(spindl_window_sum_arguments) == 72 ? 1 : -1];
 int spindl_window_sum(const spindl_window_sum_arguments *arguments, spindl_context *context);
 uint32_t spindl_window_sum_cycles(const spindl_window_sum_arguments *arguments);
 uint32_t spindl_window_sum_scratch(const spindl_window_sum_arguments *arguments);
@@ -557,8 +563,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_window_sum_gradient_arguments;
-typedef char spindl_window_sum_gradient_arguments_size[sizeof(spindl_window_sum_gradient_arguments) == 68 ? 1 : -1];
+typedef char spindl_window_sum_gradient_arguments_size[sizeof(spindl_window_sum_gradient_arguments) == 72 ? 1 : -1];
 int spindl_window_sum_gradient(const spindl_window_sum_gradient_arguments *arguments, spindl_context *context);
 uint32_t spindl_window_sum_gradient_cycles(const spindl_window_sum_gradient_arguments *arguments);
 uint32_t spindl_window_sum_gradient_scratch(const spindl_window_sum_gradient_arguments *arguments);
@@ -573,8 +580,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_sigmoid_arguments;
-typedef char spindl_sigmoid_arguments_size[sizeof(spindl_sigmoid_arguments) == 32 ? 1 : -1];
+typedef char spindl_sigmoid_arguments_size[sizeof(spindl_sigmoid_arguments) == 36 ? 1 : -1];
 int spindl_sigmoid(const spindl_sigmoid_arguments *arguments, spindl_context *context);
 uint32_t spindl_sigmoid_cycles(const spindl_sigmoid_arguments *arguments);
 uint32_t spindl_sigmoid_scratch(const spindl_sigmoid_arguments *arguments);
@@ -591,8 +599,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_sigmoid_gradient_arguments;
-typedef char spindl_sigmoid_gradient_arguments_size[sizeof(spindl_sigmoid_gradient_arguments) == 40 ? 1 : -1];
+typedef char spindl_sigmoid_gradient_arguments_size[sizeof(spindl_sigmoid_gradient_arguments) == 44 ? 1 : -1];
 int spindl_sigmoid_gradient(const spindl_sigmoid_gradient_arguments *arguments, spindl_context *context);
 uint32_t spindl_sigmoid_gradient_cycles(const spindl_sigmoid_gradient_arguments *arguments);
 uint32_t spindl_sigmoid_gradient_scratch(const spindl_sigmoid_gradient_arguments *arguments);
@@ -608,8 +617,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_softmax_arguments;
-typedef char spindl_softmax_arguments_size[sizeof(spindl_softmax_arguments) == 36 ? 1 : -1];
+typedef char spindl_softmax_arguments_size[sizeof(spindl_softmax_arguments) == 40 ? 1 : -1];
 int spindl_softmax(const spindl_softmax_arguments *arguments, spindl_context *context);
 uint32_t spindl_softmax_cycles(const spindl_softmax_arguments *arguments);
 uint32_t spindl_softmax_scratch(const spindl_softmax_arguments *arguments);
@@ -627,8 +637,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_softmax_gradient_arguments;
-typedef char spindl_softmax_gradient_arguments_size[sizeof(spindl_softmax_gradient_arguments) == 44 ? 1 : -1];
+typedef char spindl_softmax_gradient_arguments_size[sizeof(spindl_softmax_gradient_arguments) == 48 ? 1 : -1];
 int spindl_softmax_gradient(const spindl_softmax_gradient_arguments *arguments, spindl_context *context);
 uint32_t spindl_softmax_gradient_cycles(const spindl_softmax_gradient_arguments *arguments);
 uint32_t spindl_softmax_gradient_scratch(const spindl_softmax_gradient_arguments *arguments);
@@ -650,8 +661,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_dropout_arguments;
-typedef char spindl_dropout_arguments_size[sizeof(spindl_dropout_arguments) == 60 ? 1 : -1];
+typedef char spindl_dropout_arguments_size[sizeof(spindl_dropout_arguments) == 64 ? 1 : -1];
 int spindl_dropout(const spindl_dropout_arguments *arguments, spindl_context *context);
 uint32_t spindl_dropout_cycles(const spindl_dropout_arguments *arguments);
 uint32_t spindl_dropout_scratch(const spindl_dropout_arguments *arguments);
@@ -670,8 +682,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_cross_entropy_arguments;
-typedef char spindl_cross_entropy_arguments_size[sizeof(spindl_cross_entropy_arguments) == 48 ? 1 : -1];
+typedef char spindl_cross_entropy_arguments_size[sizeof(spindl_cross_entropy_arguments) == 52 ? 1 : -1];
 int spindl_cross_entropy(const spindl_cross_entropy_arguments *arguments, spindl_context *context);
 uint32_t spindl_cross_entropy_cycles(const spindl_cross_entropy_arguments *arguments);
 uint32_t spindl_cross_entropy_scratch(const spindl_cross_entropy_arguments *arguments);
@@ -689,8 +702,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_squared_error_arguments;
-typedef char spindl_squared_error_arguments_size[sizeof(spindl_squared_error_arguments) == 44 ? 1 : -1];
+typedef char spindl_squared_error_arguments_size[sizeof(spindl_squared_error_arguments) == 48 ? 1 : -1];
 int spindl_squared_error(const spindl_squared_error_arguments *arguments, spindl_context *context);
 uint32_t spindl_squared_error_cycles(const spindl_squared_error_arguments *arguments);
 uint32_t spindl_squared_error_scratch(const spindl_squared_error_arguments *arguments);
@@ -709,8 +723,9 @@ typedef struct {
     uint32_t site; /* site where the result is rounded */
     uint32_t bits; /* mantissa bits of y including the sign, 8..16 */
     uint32_t activation; /* after rounding: 0 nothing, 1 ReLU, 2 ReLU6 */
+    uint32_t ties; /* 0 up, 1 to the even neighbour */
 } spindl_binary_cross_entropy_arguments;
-typedef char spindl_binary_cross_entropy_arguments_size[sizeof(spindl_binary_cross_entropy_arguments) == 48 ? 1 : -1];
+typedef char spindl_binary_cross_entropy_arguments_size[sizeof(spindl_binary_cross_entropy_arguments) == 52 ? 1 : -1];
 int spindl_binary_cross_entropy(const spindl_binary_cross_entropy_arguments *arguments, spindl_context *context);
 uint32_t spindl_binary_cross_entropy_cycles(const spindl_binary_cross_entropy_arguments *arguments);
 uint32_t spindl_binary_cross_entropy_scratch(const spindl_binary_cross_entropy_arguments *arguments);
@@ -924,37 +939,6 @@ int spindl_copy(const spindl_copy_arguments *arguments, spindl_context *context)
 uint32_t spindl_copy_cycles(const spindl_copy_arguments *arguments);
 uint32_t spindl_copy_scratch(const spindl_copy_arguments *arguments);
 
-/* Sends a block and waits until every receiver has it; sends again what they ask for. */
-typedef struct {
-    uint32_t stream; /* its number, even; the answers use stream + 1 */
-    uint32_t block; /* number of the block */
-    uint32_t x; /* the words, a multiple of 4 */
-    uint32_t words; /* their number, 1 to 1023 */
-    uint32_t receivers; /* bits of the receivers that have to acknowledge */
-    uint32_t gap; /* cycles from packet to packet, at least */
-} spindl_send_arguments;
-typedef char spindl_send_arguments_size[sizeof(spindl_send_arguments) == 24 ? 1 : -1];
-int spindl_send(const spindl_send_arguments *arguments, spindl_context *context);
-
-/* From now on the block's packets are taken: the word of place p goes to y + 4 p, the head to y. */
-typedef struct {
-    uint32_t slot; /* 0 or 1: two blocks can be under way */
-    uint32_t stream; /* its number, even; the answers use stream + 1 */
-    uint32_t block; /* number of the block */
-    uint32_t y; /* room for the block's head and its words, a multiple of 4 */
-    uint32_t words; /* number of words, 1 to 1023 */
-} spindl_listen_arguments;
-typedef char spindl_listen_arguments_size[sizeof(spindl_listen_arguments) == 20 ? 1 : -1];
-int spindl_listen(const spindl_listen_arguments *arguments, spindl_context *context);
-
-/* Waits until the block is complete, asking for what is missing; checks and acknowledges it. */
-typedef struct {
-    uint32_t slot; /* as given to listen */
-    uint32_t receiver; /* number of this receiver, 0 to 31 */
-} spindl_receive_arguments;
-typedef char spindl_receive_arguments_size[sizeof(spindl_receive_arguments) == 8 ? 1 : -1];
-int spindl_receive(const spindl_receive_arguments *arguments, spindl_context *context);
-
 /* After a step: states become those of the next step (docs/numbers.md, delayed scaling). */
 typedef struct {
     uint32_t states; /* address: [count] spindl_site_state */
@@ -1139,6 +1123,37 @@ typedef char spindl_lars_rate_arguments_size[sizeof(spindl_lars_rate_arguments) 
 int spindl_lars_rate(const spindl_lars_rate_arguments *arguments, spindl_context *context);
 uint32_t spindl_lars_rate_cycles(const spindl_lars_rate_arguments *arguments);
 uint32_t spindl_lars_rate_scratch(const spindl_lars_rate_arguments *arguments);
+
+/* Sends a block and waits until every receiver has it; sends again what they ask for. */
+typedef struct {
+    uint32_t stream; /* its number, even; the answers use stream + 1 */
+    uint32_t block; /* number of the block */
+    uint32_t x; /* the words, a multiple of 4 */
+    uint32_t words; /* their number, 1 to 1023 */
+    uint32_t receivers; /* bits of the receivers that have to acknowledge */
+    uint32_t gap; /* cycles from packet to packet, at least */
+} spindl_send_arguments;
+typedef char spindl_send_arguments_size[sizeof(spindl_send_arguments) == 24 ? 1 : -1];
+int spindl_send(const spindl_send_arguments *arguments, spindl_context *context);
+
+/* From now on the block's packets are taken: the word of place p goes to y + 4 p, the head to y. */
+typedef struct {
+    uint32_t slot; /* 0 or 1: two blocks can be under way */
+    uint32_t stream; /* its number, even; the answers use stream + 1 */
+    uint32_t block; /* number of the block */
+    uint32_t y; /* room for the block's head and its words, a multiple of 4 */
+    uint32_t words; /* number of words, 1 to 1023 */
+} spindl_listen_arguments;
+typedef char spindl_listen_arguments_size[sizeof(spindl_listen_arguments) == 20 ? 1 : -1];
+int spindl_listen(const spindl_listen_arguments *arguments, spindl_context *context);
+
+/* Waits until the block is complete, asking for what is missing; checks and acknowledges it. */
+typedef struct {
+    uint32_t slot; /* as given to listen */
+    uint32_t receiver; /* number of this receiver, 0 to 31 */
+} spindl_receive_arguments;
+typedef char spindl_receive_arguments_size[sizeof(spindl_receive_arguments) == 8 ? 1 : -1];
+int spindl_receive(const spindl_receive_arguments *arguments, spindl_context *context);
 
 /* X(name) for every kernel that is also built for the host. */
 #define SPINDL_EVERY_KERNEL(X) \

@@ -96,7 +96,8 @@ inline const Op* coprocessor(Core& core, const Op& op) {
     } else if (crn == 1 && crm == 0) {
         if (read) reg = core.cp15_control; else core.cp15_control = reg;
     } else if (crn == 7 && !read && ((crm == 0 && second == 4) || (crm == 8 && second == 2))) {
-        core.waiting = !core.irq_line && !core.fiq_line;  // an interrupt that is there, masked or not, is not waited for
+        // An interrupt that is pending already, masked or not, lets it go on at once.
+        core.waiting = !core.irq_line && !core.fiq_line;
         core.attention = true;
     } else if (crn == 7 && !read) {
         // drain write buffer and flushes: nothing is buffered here

@@ -133,6 +133,8 @@ void reset(Core& core);
 void run_until(Core& core, i64 end);
 // Forgets decoded instructions that depend on `bytes` of ITCM from `address`.
 void forget_code(Core& core, u32 address, u32 bytes);
+// True if the instruction in this word of ITCM ran since it was last written and the core last reset.
+bool was_executed(const Core& core, u32 address);
 void jump(Core& core, u32 address);  // keeps the Thumb state
 
 // Slow-path data access, with alignment rules, TCM, bus and reports. False: the access aborts.

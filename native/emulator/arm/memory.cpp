@@ -25,6 +25,11 @@ void write_little(u8* at, Width width, u32 value) { std::memcpy(at, &value, stat
 bool in_itcm(u32 address) { return address < itcm_size; }
 bool in_dtcm(u32 address) { return address - dtcm_base < dtcm_size; }
 
+bool was_executed(const Core& core, u32 address) {
+    const u32 word = address >> 2;
+    return core.arm_table[word].handler != 0 || core.thumb_table[2 * word].handler != 0 || core.thumb_table[2 * word + 1].handler != 0;
+}
+
 // Unaligned accesses abort when CP15 control bit 1 is set (SARK sets it); otherwise ARMv5 ignores the low address bits,
 // and the caller rotates a loaded word.
 static bool aligned(Core& core, u32& address, Width width) {
@@ -56,6 +61,7 @@ bool load(Core& core, u32 address, Width width, u32& value) {
 bool store(Core& core, u32 address, Width width, u32 value) {
     if (!aligned(core, address, width)) return false;
     if (in_itcm(address)) {
+        if (core.dtcm_written != nullptr && was_executed(core, address)) core.bus->report(core, Fault::code_write, address);
         write_little(core.itcm + address, width, value);
         forget_code(core, address, static_cast<u32>(width));
         return true;

@@ -4,9 +4,13 @@
 
 #include "arm/transfer.hpp"
 
+#include <cstdlib>
+
 namespace spindl::emulator::multiple {
 
 inline u32 from_signed_byte(u8 value) { return static_cast<u32>(static_cast<std::int8_t>(value)); }
+
+inline u32 registers_in(const Op& op) { return static_cast<u32>(std::abs(static_cast<std::int8_t>(op.rs))) / 4; }
 
 // The whole transfer lies in the DTCM, aligned, and touches neither r15 nor the user bank.
 template <bool Load, bool WriteBack>
@@ -16,7 +20,7 @@ bool fast(Core& core, const Op& op) {
     u32 at;
     if (!transfer::fast_dtcm<Width::word>(core, start, at)) return false;
     u32 list = op.imm;
-    if ((at >> 2) + static_cast<u32>(std::popcount(list)) > core.fast_words) return false;
+    if ((at >> 2) + registers_in(op) > core.fast_words) return false;
     const u32 moved = base + from_signed_byte(op.rs);
     if constexpr (!Load) {
         // The base is stored unchanged if it is the lowest register of the list, else written back first.

@@ -8,6 +8,8 @@ namespace spindl::emulator {
 namespace {
 
 constexpr std::size_t memory_bytes = sdram_size + system_ram_size + cores_per_chip * (itcm_size + dtcm_size);
+constexpr u32 watchdog_reset = 1;  // reset code (spinnaker.h RST_WDT)
+constexpr u32 all_cores = (1u << cores_per_chip) - 1;
 constexpr std::size_t ops_per_core = arm_ops + 1 + thumb_ops + 1;
 
 template <class T>
@@ -20,8 +22,9 @@ void make_new(T& object) {
 
 Chip::Chip(const MachineConfig& owner, u32 number)
     : machine(owner), config(owner.chips[number]), index(number), working(config.working_cores), memory(memory_bytes),
-      tables(cores_per_chip * ops_per_core * sizeof(Op)), sdram_written(sdram_size / sdram_block / 32) {
-    if (machine.strict) dtcm_written.resize(cores_per_chip * dtcm_size / 4 / 32);
+      tables(cores_per_chip * ops_per_core * sizeof(Op)), sdram_written(sdram_size / sdram_block / 32),
+      sdram_known(sdram_size / 4 / 8) {
+    if (machine.tracks()) dtcm_written.resize(cores_per_chip * dtcm_size / 4 / 32);
     wire();
     power_on();
 }
@@ -40,16 +43,22 @@ void Chip::wire() {
         core.op = nullptr;
         core.bus = this;
         core.index = i;
-        core.dtcm_written = machine.strict ? dtcm_written.data() + i * (dtcm_size / 4 / 32) : nullptr;
-        core.fast_words = machine.strict ? 0 : dtcm_size / 4;
+        core.dtcm_written = machine.tracks() ? dtcm_written.data() + i * (dtcm_size / 4 / 32) : nullptr;
+        core.fast_words = machine.tracks() ? 0 : dtcm_size / 4;
     }
 }
 
 void Chip::power_on() {
+    reports.clear();
     memory.clear();
-    tables.clear();
+    sdram_known.clear();
     std::fill(sdram_written.begin(), sdram_written.end(), 0u);
     std::fill(dtcm_written.begin(), dtcm_written.end(), 0u);
+    reset_chip(0);
+}
+
+void Chip::reset_chip(u32 code) {
+    tables.clear();
     for (u32 i = 0; i < cores_per_chip; ++i) {
         make_new(cores[i]);
         make_new(peripherals[i]);
@@ -57,6 +66,8 @@ void Chip::power_on() {
     wire();
     make_new(system);
     system.cores_ok = config.working_cores;
+    system.reset_code = code;
+    make_new(watchdog);
     make_new(router);
     for (u32& word : router.p2p) word = 0x00db6db6;  // every destination dropped
     for (u32& key : router.key) key = 0xffffffff;
@@ -64,10 +75,12 @@ void Chip::power_on() {
     make_new(rom);
     make_new(ethernet);
     working = config.working_cores;
-    started = transmitting = transferring = sleeping = cpu_accesses = 0;
+    started = transmitting = transferring = sleeping = stopped = cpu_accesses = 0;
     std::fill(std::begin(timer_due), std::end(timer_due), never);
     sdram_free_at = 0;
     for (Outbox& box : outbox) box = Outbox{};
+    outgoing = 0;
+    first_timer = never;
     wake_at = never;
     // The ROM's choice, visible to SC&MP: lowest working core is the monitor. The router is on, so that links can be probed.
     system.monitor = working == 0 ? 0 : static_cast<u32>(std::countr_zero(working));
@@ -124,6 +137,8 @@ void Chip::reset_cores(u32 which, i64 now) {
         transmitting &= ~(1u << i);
         transferring &= ~(1u << i);
         sleeping &= ~(1u << i);
+        stopped &= ~(1u << i);
+        if (machine.tracks()) std::fill_n(cores[i].arm_table, ops_per_core, Op{});  // no code has been executed yet
         note_timers(i);
         reset(cores[i]);
         cores[i].set_now(std::max(now, cores[i].now()));
@@ -133,7 +148,7 @@ void Chip::reset_cores(u32 which, i64 now) {
 
 void Chip::refresh(u32 i, i64 now) {
     Peripherals& p = peripherals[i];
-    p.vic.lines = (p.timers[0].interrupting() ? 1u << timer1_interrupt : 0) |
+    p.vic.lines = (watchdog.interrupting() ? 1u << watchdog_interrupt : 0) | (p.timers[0].interrupting() ? 1u << timer1_interrupt : 0) |
                   (p.timers[1].interrupting() ? 1u << timer2_interrupt : 0) | p.comms.lines() |
                   (p.dma.interrupting() ? 1u << dma_done_interrupt : 0) | (p.dma.erring() ? 1u << 13 : 0) |
                   (system.interrupts >> i & 1) << cpu_interrupt | (router.dump_interrupt() ? 1u << router_dump_interrupt : 0) |
@@ -220,27 +235,52 @@ void Chip::run_core(u32 i, i64 end) {
 void Chip::step(i64 begin, i64 end) { step_from(0, begin, end); }
 
 void Chip::step_from(u32 first, i64 begin, i64 end) {
-    for (u32 i = first; i < cores_per_chip; ++i) {
-        const bool busy = !(sleeping >> i & 1) || timer_due[i] < end;
-        if (busy && (running() >> i & 1)) run_core(i, end);
+    u32 woken_by_timer = 0;
+    const bool timers = first_timer < end;
+    if (timers) {
+        for (u32 i = first; i < cores_per_chip; ++i) woken_by_timer |= u32{timer_due[i] < end} << i;
     }
+    // In order of number; a core may wake a later one.
+    for (u32 left = all_cores & ~0u << first; left != 0;) {
+        const u32 busy = running() & (~sleeping | woken_by_timer) & left;
+        if (busy == 0) break;
+        const u32 i = static_cast<u32>(std::countr_zero(busy));
+        run_core(i, end);
+        left = all_cores & ~1u << i;
+    }
+    if (timers) first_timer = *std::min_element(timer_due, timer_due + cores_per_chip);
     if (transferring != 0 || cpu_accesses != 0) run_dma(end);
     run_router(begin, end);
+    if (watchdog.zero_at < end) watchdog_expired();
     wake_at = next_event(end);
+}
+
+void Chip::watchdog_expired() {
+    const i64 at = watchdog.zero_at;
+    if (!watchdog.expire()) {
+        refresh_all(at);
+        return;
+    }
+    // Packets in its buffers are lost, but their places are free again for the neighbours.
+    u32 owed[links_per_chip];
+    for (u32 link = 0; link < links_per_chip; ++link) owed[link] = router.input[link].count + outbox[link].credits;
+    reset_chip(watchdog_reset);
+    for (u32 link = 0; link < links_per_chip; ++link) {
+        outbox[link].credits = owed[link];
+        if (owed[link] != 0) outgoing |= 1u << link;
+    }
 }
 
 i64 Chip::run_alone(i64 begin, i64 limit) {
     const u32 awake = running() & ~sleeping;
-    if (std::popcount(awake) != 1 || transmitting != 0 || transferring != 0 || cpu_accesses != 0 || router.holding) return begin;
-    for (const auto& input : router.input) {
-        if (!input.empty()) return begin;
-    }
+    const bool one = awake != 0 && (awake & (awake - 1)) == 0;
+    if (!one || transmitting != 0 || transferring != 0 || cpu_accesses != 0 || router.holding || router.arrived != 0) return begin;
     const i64 quantum = machine.costs.hop;
     const u32 core = static_cast<u32>(std::countr_zero(awake));
     for (u32 i = 0; i < cores_per_chip; ++i) {
         if (i != core && (running() >> i & 1)) limit = std::min(limit, timer_due[i]);
     }
-    limit = limit / quantum * quantum;
+    limit = std::min(limit, watchdog.zero_at) / quantum * quantum;
     if (limit <= begin + quantum) return begin;
     alone_ = core;
     disturbed_at_ = never;
@@ -263,16 +303,18 @@ void Chip::disturb(i64 now) {
     cores[alone_].yield = cores[alone_].attention = true;
 }
 
-i64 Chip::next_event(i64 end) const {
+i64 Chip::next_event(i64 end) {
     const u32 alive = running();
     if (transmitting != 0 || router.holding || (alive & ~sleeping) != 0) return end;
-    i64 next = never;
-    for (const auto& input : router.input) {
-        if (!input.empty()) next = std::min(next, input.front().time);
+    i64 next = first_timer;
+    if (alive != all_cores) {
+        next = never;
+        for (u32 left = alive; left != 0; left &= left - 1) next = std::min(next, timer_due[std::countr_zero(left)]);
     }
-    for (u32 i = 0; i < cores_per_chip; ++i) {
-        if (alive >> i & 1) next = std::min(next, timer_due[i]);
+    for (u32 left = router.arrived; left != 0; left &= left - 1) {
+        next = std::min(next, router.input[std::countr_zero(left)].front().time);
     }
+    next = std::min(next, watchdog.zero_at);
     for (u32 left = transferring; left != 0; left &= left - 1) {
         next = std::min(next, peripherals[std::countr_zero(left)].dma.ready_at);
     }
@@ -286,6 +328,7 @@ void Chip::accept(u32 link, const Outbox& from) {
             continue;
         }
         router.input[link].push(packet);
+        router.arrived |= 1u << link;
         wake_at = std::min(wake_at, packet.time);
     }
     router.output[link].credits = std::min(router.output[link].credits + from.credits, link_credits);
@@ -300,13 +343,21 @@ void Chip::ethernet_frame(const Frame& frame, i64 now) {
 
 void Chip::report(Core& core, Fault fault, u32 address) {
     const u32 pc = core.pc();
+    // SC&MP reads what it has not written and moves its own code; its chip would be lost if that stopped it.
+    const bool is_monitor = !rom.active && core.index == system.monitor;
+    if (machine.strict == Strictness::stop && !is_monitor) {
+        stopped |= 1u << core.index;
+        core.yield = core.attention = true;
+    }
     for (Report& known : reports) {
         if (known.fault == fault && known.core == core.index && known.pc == pc) {
             ++known.count;
             return;
         }
     }
-    if (reports.size() < 1000) reports.push_back({fault, core.index, pc, address, core.now(), 1});
+    if (reports.size() >= 1000) return;
+    Report& made = reports.emplace_back(Report{fault, core.index, pc, address, core.now(), 1, read_cpsr(core), {}});
+    std::copy(core.r, core.r + 15, made.registers);
 }
 
 }  // namespace spindl::emulator

@@ -14,6 +14,7 @@
 #include "chip/system_controller.hpp"
 #include "chip/timer.hpp"
 #include "chip/vic.hpp"
+#include "chip/watchdog.hpp"
 
 #include <algorithm>
 #include <deque>
@@ -45,6 +46,8 @@ struct Report {
     u32 core, pc, address;
     i64 time;
     u64 count;
+    u32 cpsr;
+    u32 registers[15];
 };
 
 enum class PacketEvent : u8 { sent, received, routed, forwarded, dropped, lost };
@@ -79,6 +82,8 @@ public:
     void report(Core& core, Fault fault, u32 address) override;
 
     void power_on();
+    // As the watchdog does: all but the memories starts anew, the boot ROM waits. `code` is what software reads of the cause.
+    void reset_chip(u32 code);
     // Starts the boot image on the monitor core, as the boot ROM does once it has all of it.
     void boot(const std::vector<u8>& image, i64 now);
 
@@ -99,10 +104,12 @@ public:
     // Without side effects on timing. `core` selects whose private memories are meant. False: no memory there.
     bool peek(u32 core, u32 address, u8* to, u32 size);
     bool poke(u32 core, u32 address, const u8* from, u32 size);
-    u32 peek_register(u32 address);
+    u32 peek_register(u32 address, i64 now);
+    void poke_register(u32 address, u32 value, i64 now) { system_register_store(address, Width::word, value, now, cores_per_chip); }
 
     void wire();                 // sets the cores' pointers after construction or restoring
     void mark_sdram(u32 offset, u32 size);
+    void mark_block(u32 offset) { sdram_written[offset / sdram_block / 32] |= 1u << offset / sdram_block % 32; }
 
     const MachineConfig& machine;
     const ChipConfig& config;
@@ -120,9 +127,11 @@ public:
     u32 transmitting = 0;        // cores with packets waiting to enter the router
     u32 transferring = 0;        // cores whose DMA engine is busy
     u32 sleeping = 0;            // cores in wait-for-interrupt
+    u32 stopped = 0;             // cores that strictness has stopped, until their next reset
     i64 timer_due[cores_per_chip];
+    i64 first_timer = never;     // not after the earliest of them
     u32 memory_controller[1024] = {};
-    u32 watchdog_load = 0;
+    Watchdog watchdog;
     i64 sdram_free_at = 0;
     u64 sdram_bytes = 0, sdram_busy = 0;
     u32 cpu_accesses = 0;        // to SDRAM since the DMA engines last ran
@@ -134,9 +143,11 @@ public:
     LazyMemory tables;           // predecoded instructions
     std::vector<u32> sdram_written;  // bit per sdram_block
     std::vector<u32> dtcm_written;   // strict mode only: bit per word, per core
+    LazyMemory sdram_known;          // strict mode only: bit per word that was written
 
     i64 wake_at = never;
     Outbox outbox[links_per_chip];  // emptied by the owner after each quantum
+    u32 outgoing = 0;               // outboxes that hold something, bit per link
     std::vector<Report> reports;
     std::function<void(const PacketTrace&)> trace;  // empty unless packets are traced
 
@@ -155,7 +166,7 @@ public:
     u8* dtcm(u32 core) { return itcm(core) + itcm_size; }
 
     // A core runs if it is out of reset, clocked and not dead.
-    u32 running() const { return started & working & ~halted & ~system.clock_disabled & ~system.reset_level; }
+    u32 running() const { return started & working & ~(halted | stopped) & ~system.clock_disabled & ~system.reset_level; }
     void refresh(u32 core, i64 now);  // recomputes its interrupt lines; wakes it at `now` if one is up
     void refresh_all(i64 now);
 
@@ -166,23 +177,28 @@ private:
     bool at_breakpoint(u32 core) const;
     void disturb(i64 now);  // something happened that ends run_alone
     void reset_cores(u32 cores, i64 now);
+    void watchdog_expired();
     void note_timers(u32 core) {
         timer_due[core] = std::min(peripherals[core].timers[0].zero_at, peripherals[core].timers[1].zero_at);
+        first_timer = std::min(first_timer, timer_due[core]);
     }
-    i64 next_event(i64 end) const;
+    i64 next_event(i64 end);
 
     // Bus, in chip_bus.cpp
     bool private_load(Core& core, u32 address, u32& value);
     bool private_store(Core& core, u32 address, u32 value);
-    u32 system_register_load(u32 address);
+    u32 system_register_load(u32 address, i64 now);
     void system_register_store(u32 address, Width width, u32 value, i64 now, u32 by);
     u8* shared_memory(u32 address);
+    bool sdram_is_known(u32 offset) const { return sdram_known.data()[offset >> 5] >> (offset >> 2 & 7) & 1; }
+    void mark_dtcm(u32 core, u32 offset, u32 size);
     u32 router_load(u32 offset);
     void router_store(u32 offset, u32 value);
 
     // DMA engines, in dma.cpp
     void run_dma(i64 end);
     void dma_burst(u32 core, i64 start);
+    void check_dma_to_tcm(u32 core, u32 system_address, u32 tcm, u32 bytes);
 
     // Router, in router.cpp
     void run_router(i64 begin, i64 end);

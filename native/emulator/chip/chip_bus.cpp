@@ -1,5 +1,6 @@
 // Memory map of a chip (datasheet section 4; offsets of each block in its own header).
 #include "chip/chip.hpp"
+#include "chip/registers.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -15,7 +16,21 @@ u32 narrow(u32 word, u32 address, Width width) {
     return width == Width::word ? word : width == Width::half ? shifted & 0xffff : shifted & 0xff;
 }
 
+// Just beyond a tightly coupled memory it is most likely a pointer or a stack that ran over.
+Fault nothing_there(u32 address) {
+    const bool near = address < 2 * itcm_size || address - (dtcm_base - dtcm_size) < 3 * dtcm_size;
+    return near ? Fault::tcm_overrun : Fault::unmapped;
+}
+
 bool is_vic(u32 address) { return address >= 0xfffff000 || address >> 24 == 0x1f || address >> 24 == 0x2f; }
+
+// A register that is missing in a block that is there.
+bool is_unknown_private(u32 address) {
+    const u32 block = address >> 24;
+    if (is_vic(address)) return !known_vic_register(address & 0xfff);
+    const bool in_block = block == 0x10 || block == 0x20 || block == 0x11 || block == 0x21 || block == 0x30 || block == 0x40;
+    return in_block && !known_private_register(address);
+}
 
 }  // namespace
 
@@ -23,6 +38,12 @@ void Chip::mark_sdram(u32 offset, u32 size) {
     for (u32 block = offset / sdram_block; block <= (offset + size - 1) / sdram_block; ++block) {
         sdram_written[block / 32] |= 1u << block % 32;
     }
+    if (!machine.tracks()) return;
+    for (u32 word = offset >> 2; word <= (offset + size - 1) >> 2; ++word) sdram_known.data()[word >> 3] |= static_cast<u8>(1u << (word & 7));
+}
+
+void Chip::mark_dtcm(u32 core, u32 offset, u32 size) {
+    for (u32 word = offset >> 2; word <= (offset + size - 1) >> 2; ++word) cores[core].dtcm_written[word >> 5] |= 1u << (word & 31);
 }
 
 // Memory that all cores of the chip, its DMA engines and its neighbours' peeks can reach. SDRAM repeats every 128 MB.
@@ -42,6 +63,7 @@ bool Chip::load(Core& core, u32 address, Width width, u32& value) {
         value = 0;
         std::memcpy(&value, at, static_cast<std::size_t>(width));
         if (top < 0x80) {
+            if (machine.tracks() && !sdram_is_known(address & (sdram_size - 1))) report(core, Fault::uninitialised, address);
             ++cpu_accesses;
             disturb(core.now());
             core.wait(machine.costs.sdram + static_cast<u32>(std::max<i64>(0, std::min<i64>(sdram_free_at - core.now(), 1000))));
@@ -54,12 +76,13 @@ bool Chip::load(Core& core, u32 address, Width width, u32& value) {
     if (top < 0x50 || is_vic(address)) {
         core.wait(machine.costs.peripheral);
         if (!private_load(core, address & ~3u, word)) {
-            report(core, Fault::unmapped, address);
+            report(core, nothing_there(address), address);
             return false;
         }
     } else if (top >= 0xe0 && top < 0xff && (top & 15) <= 6) {
         core.wait(machine.costs.system_register);
-        word = system_register_load(address & ~3u);
+        word = system_register_load(address & ~3u, core.now());
+        if (!known_system_register(address)) report(core, Fault::unimplemented_register, address);
         if ((top & 15) == 1 && (address & 0x1fffc) == dump_status) refresh_all(core.now());
     } else {
         report(core, Fault::unmapped, address);
@@ -74,7 +97,7 @@ bool Chip::store(Core& core, u32 address, Width width, u32 value) {
     if (u8* at = shared_memory(address)) {
         std::memcpy(at, &value, static_cast<std::size_t>(width));
         if (top < 0x80) {
-            mark_sdram(address & (sdram_size - 1), 1);
+            mark_sdram(address & (sdram_size - 1), static_cast<u32>(width));
             ++cpu_accesses;
             disturb(core.now());
             core.wait(machine.costs.sdram + static_cast<u32>(std::max<i64>(0, std::min<i64>(sdram_free_at - core.now(), 1000))));
@@ -89,15 +112,17 @@ bool Chip::store(Core& core, u32 address, Width width, u32 value) {
     } else if (top >= 0xe0 && top < 0xff && (top & 15) <= 6) {
         core.wait(machine.costs.system_register);
         system_register_store(address, width, value, core.now(), core.index);
+        if (!known_system_register(address)) report(core, Fault::unimplemented_register, address);
         return true;
     }
-    report(core, Fault::unmapped, address);
+    report(core, nothing_there(address), address);
     return false;
 }
 
 bool Chip::private_load(Core& core, u32 address, u32& value) {
     Peripherals& p = peripherals[core.index];
     const u32 offset = address & 0xfff;
+    if (is_unknown_private(address)) report(core, Fault::unimplemented_register, address);
     if (is_vic(address)) {
         value = p.vic.read(offset);
         if (offset == 0x30) refresh(core.index, core.now());
@@ -117,6 +142,7 @@ bool Chip::private_load(Core& core, u32 address, u32& value) {
 bool Chip::private_store(Core& core, u32 address, u32 value) {
     Peripherals& p = peripherals[core.index];
     const u32 offset = address & 0xfff;
+    if (is_unknown_private(address)) report(core, Fault::unimplemented_register, address);
     if (is_vic(address)) {
         p.vic.write(offset, value);
     } else {
@@ -134,7 +160,7 @@ bool Chip::private_store(Core& core, u32 address, u32 value) {
                 core.yield = core.attention = true;
                 break;
             case 0x30: case 0x40:
-                if (!p.dma.write(offset, value, core.now())) report(core, Fault::unimplemented_register, address);
+                p.dma.write(offset, value, core.now());
                 if (p.dma.active) {
                     transferring |= 1u << core.index;
                     disturb(core.now());
@@ -212,14 +238,14 @@ void Chip::router_store(u32 offset, u32 value) {
     }
 }
 
-u32 Chip::system_register_load(u32 address) {
+u32 Chip::system_register_load(u32 address, i64 now) {
     switch (address >> 24 & 15) {
         case 0: return (address & 0xffff) == 0x300 ? 1u << 18 : 0;  // PL340: the delay-locked loop has locked
         case 1: return router_load(address & 0x1ffff);
         case 2: {
             return system.read(address & 0xfff, sleeping);
         }
-        case 3: return watchdog_load;
+        case 3: return watchdog.read(address & 0xffc, now);
         case 4: return config.ethernet ? ethernet.read(address & 0xffff) : 0;
         default: return 0;
     }
@@ -254,13 +280,19 @@ void Chip::system_register_store(u32 address, Width width, u32 value, i64 now, u
             if (offset == 0x08 || offset == 0x0c || changed != 0) refresh_all(now);
             break;
         }
+        case 3:
+            watchdog.write(address & 0xffc, value, now);
+            disturb(now);
+            refresh_all(now);
+            wake_at = std::min(wake_at, watchdog.zero_at);
+            break;
         case 4:
             if (config.ethernet) {
                 ethernet.write(address & 0xffff, width, value, now, machine.costs.ethernet_frame);
                 if ((address & 0xffff) >= 0xc000) refresh_all(now);
             }
             break;
-        default: break;  // memory controller and watchdog settings change nothing here
+        default: break;  // the memory controller's settings change nothing here
     }
 }
 
@@ -288,7 +320,7 @@ bool Chip::poke(u32 core, u32 address, const u8* from, u32 size) {
             forget_code(cores[core], at, 1);
         } else if (in_dtcm(at)) {
             dtcm(core)[at - dtcm_base] = from[i];
-            if (machine.strict) cores[core].dtcm_written[(at - dtcm_base) >> 7] |= 1u << ((at - dtcm_base) >> 2 & 31);
+            if (machine.tracks()) mark_dtcm(core, at - dtcm_base, 1);
         } else if (u8* shared = shared_memory(at)) {
             *shared = from[i];
             if (at >> 24 < 0x80) mark_sdram(at & (sdram_size - 1), 1);
@@ -299,11 +331,11 @@ bool Chip::poke(u32 core, u32 address, const u8* from, u32 size) {
     return true;
 }
 
-u32 Chip::peek_register(u32 address) {
+u32 Chip::peek_register(u32 address, i64 now) {
     const Router saved_router = router;
     const SystemController saved_system = system;
     u32 value = 0;
-    if (address >> 24 >= 0xe0 && address < 0xff000000) value = system_register_load(address & ~3u);
+    if (address >> 24 >= 0xe0 && address < 0xff000000) value = system_register_load(address & ~3u, now);
     router = saved_router;
     system = saved_system;
     return value;

@@ -39,13 +39,19 @@ struct FaultConfig {
     double sdram_bit_error = 0;    // one bit flipped, per DMA burst
 };
 
+// Both `warn` and `stop` remember which memory was written and which code was executed, and report what goes against
+// it; that is slower. `stop` also stops the core, unless it is the monitor.
+enum class Strictness : u32 { off, warn, stop };
+
 struct MachineConfig {
     std::vector<ChipConfig> chips;
     Costs costs;
     FaultConfig faults;
     u32 hardware_version = 5;
     u32 threads = 1;
-    bool strict = false;  // track uninitialised memory and report everything; slower
+    Strictness strict = Strictness::off;
+
+    bool tracks() const { return strict != Strictness::off; }
 };
 
 }  // namespace spindl::emulator

@@ -19,6 +19,25 @@ u32 crc32_word(u32 crc, u32 word) {
 
 }  // namespace
 
+// What a strict machine says about one burst from `system` to `tcm`: the first word of each kind.
+void Chip::check_dma_to_tcm(u32 i, u32 system_address, u32 tcm, u32 bytes) {
+    Core& core = cores[i];
+    if (in_dtcm(tcm)) mark_dtcm(i, tcm - dtcm_base, bytes);
+    for (u32 at = 0; at < bytes; at += 4) {
+        const u32 from = system_address + at;
+        if (from >> 24 < 0x80 && !sdram_is_known(from & (sdram_size - 1))) {
+            report(core, Fault::uninitialised, from);
+            break;
+        }
+    }
+    for (u32 at = 0; in_itcm(tcm) && at < bytes; at += 4) {
+        if (was_executed(core, tcm + at)) {
+            report(core, Fault::code_write, tcm + at);
+            break;
+        }
+    }
+}
+
 void Chip::dma_burst(u32 i, i64 start) {
     Dma& dma = peripherals[i].dma;
     Transfer& t = dma.current;
@@ -27,7 +46,7 @@ void Chip::dma_burst(u32 i, i64 start) {
     u8* tcm_side = in_itcm(t.tcm) ? itcm(i) + t.tcm : in_dtcm(t.tcm) ? dtcm(i) + (t.tcm - dtcm_base) : nullptr;
     const bool fits = system_side != nullptr && tcm_side != nullptr && (in_itcm(t.tcm) ? in_itcm(t.tcm + bytes - 1) : in_dtcm(t.tcm + bytes - 1));
     if (!fits) {
-        report(cores[i], tcm_side == nullptr ? Fault::tcm_overrun : Fault::unmapped, tcm_side == nullptr ? t.tcm : t.system);
+        report(cores[i], system_side == nullptr ? Fault::unmapped : Fault::tcm_overrun, system_side == nullptr ? t.system : t.tcm);
         dma.error = true;
         dma.active = dma.queued = false;
         dma.ready_at = never;
@@ -41,10 +60,8 @@ void Chip::dma_burst(u32 i, i64 start) {
     } else {
         std::memcpy(tcm_side, system_side, bytes);
         if (is_sdram && chance(machine.faults.sdram_bit_error)) tcm_side[events % bytes] ^= static_cast<u8>(1u << events / bytes % 8);
+        if (machine.tracks()) check_dma_to_tcm(i, t.system, t.tcm, bytes);
         if (in_itcm(t.tcm)) forget_code(cores[i], t.tcm, bytes);
-        if (machine.strict && in_dtcm(t.tcm)) {
-            for (u32 at = t.tcm - dtcm_base; at < t.tcm - dtcm_base + bytes; at += 4) cores[i].dtcm_written[at >> 7] |= 1u << (at >> 2 & 31);
-        }
     }
     if (t.with_crc()) {
         for (u32 at = 0; at + 4 <= bytes; at += 4) {

@@ -47,17 +47,16 @@ struct Dma {
         }
     }
 
-    // False: the register is not one we know.
-    bool write(u32 offset, u32 value, i64 now) {
+    void write(u32 offset, u32 value, i64 now) {
         switch (offset) {
-            case 0x04: system = value; return true;
-            case 0x08: tcm = value; return true;
-            case 0x0c: submit({system, tcm, value, value & 0x1fffc}, now); return true;
-            case 0x10: control(value); return true;
-            case 0x18: global = value; return true;
-            case 0x24: timeout = value; return true;
-            case 0x28: statistics = value; return true;
-            default: return offset >= 0x180;
+            case 0x04: system = value; break;
+            case 0x08: tcm = value; break;
+            case 0x0c: submit({system, tcm, value, value & 0x1fffc}, now); break;
+            case 0x10: control(value); break;
+            case 0x18: global = value; break;
+            case 0x24: timeout = value; break;
+            case 0x28: statistics = value; break;
+            default: break;
         }
     }
 

@@ -74,7 +74,8 @@ struct Ethernet {
             case 0xc01c: phy = value; break;
             case 0xc020:
                 if (value & 1) transmit_done = false;
-                if (value & 0x10) receive_pending = false;
+                // SC&MP clears it after it has seen no frame; one that came in between must not be forgotten.
+                if (value & 0x10) receive_pending = !waiting.empty();
                 break;
             default: break;
         }

@@ -122,7 +122,7 @@ void Chip::direct_access(const Packet& request, i64 now) {
         if (const u8* at = shared_memory(address)) {
             std::memcpy(&reply.payload, at, 4);
         } else {
-            reply.payload = system_register_load(address);
+            reply.payload = system_register_load(address, now);
         }
     }
     send_on_link(request.route, reply, now);
@@ -147,6 +147,7 @@ void Chip::send_on_link(u32 link, Packet packet, i64 now) {
     packet.route = static_cast<u8>(opposite(link));
     traced(PacketEvent::forwarded, now, link, packet);
     outbox[link].packets.push_back({packet, now + machine.costs.hop});
+    outgoing |= 1u << link;
 }
 
 bool Chip::deliver(u32 core, const Packet& packet, i64 now) {
@@ -204,8 +205,9 @@ void Chip::drop(i64 now) {
 bool Chip::next_packet(i64 end) {
     i64 oldest = never;
     u32 source = 0;
-    for (u32 link = 0; link < links_per_chip; ++link) {
-        if (!router.input[link].empty() && router.input[link].front().time < oldest) {
+    for (u32 left = router.arrived; left != 0; left &= left - 1) {
+        const u32 link = static_cast<u32>(std::countr_zero(left));
+        if (router.input[link].front().time < oldest) {
             oldest = router.input[link].front().time;
             source = link;
         }
@@ -223,7 +225,9 @@ bool Chip::next_packet(i64 end) {
     if (source < links_per_chip) {
         router.held = router.input[source].front().packet;
         router.input[source].pop();
+        if (router.input[source].empty()) router.arrived &= ~(1u << source);
         ++outbox[source].credits;
+        outgoing |= 1u << source;
     } else {
         const u32 core = source - links_per_chip;
         Comms& comms = peripherals[core].comms;
@@ -272,7 +276,7 @@ bool Chip::offer(i64 now, i64 end, i64& retry) {
 }
 
 void Chip::run_router(i64 begin, i64 end) {
-    if (!router.enabled()) return;
+    if (!router.enabled() || (!router.holding && router.arrived == 0 && transmitting == 0)) return;
     for (;;) {
         if (!router.holding && !next_packet(end)) return;
         if (!router.holding) continue;

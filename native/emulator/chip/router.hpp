@@ -39,6 +39,7 @@ struct Router {
     u32 entries_used = 0;        // 1 + highest multicast entry that can match
 
     Ring<TimedPacket, link_places> input[links_per_chip];
+    u32 arrived = 0;             // inputs that hold a packet, bit per link
     LinkOutput output[links_per_chip];
 
     // Output stage: one packet at a time, held until all its ports have taken it or it is dropped.

@@ -8,7 +8,7 @@
 namespace spindl::emulator {
 
 enum Interrupt : u32 {
-    timer1_interrupt = 4, timer2_interrupt = 5, packet_interrupt = 6, transmit_empty_interrupt = 11, dma_done_interrupt = 12,
+    watchdog_interrupt = 0, timer1_interrupt = 4, timer2_interrupt = 5, packet_interrupt = 6, transmit_empty_interrupt = 11, dma_done_interrupt = 12,
     dma_timeout_interrupt = 14, router_diagnostic_interrupt = 15, router_dump_interrupt = 16, cpu_interrupt = 18,
     ethernet_transmit_interrupt = 19, ethernet_receive_interrupt = 20, slow_timer_interrupt = 22,
     transmit_not_full_interrupt = 23, first_packet_type_interrupt = 24

@@ -7,7 +7,6 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,6 +16,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr i64 slice = 20'000;                 // cycles between looks at the sockets: 100 us
+constexpr i64 quiet_slice = 800'000;          // the same while no host talks: 4 ms
+constexpr auto quiet_after = std::chrono::milliseconds(50);
 constexpr double furthest_behind = 5.0;       // seconds of simulated time it tries to catch up
 constexpr double cycles_per_second = 200e6;
 
@@ -89,6 +90,7 @@ Bridge::Bridge(Machine& machine, double wanted_speed) : speed(wanted_speed), mac
     try {
         for (u32 i = 0; i < machine.size(); ++i) {
             if (!machine.chip(i).config.ethernet) continue;
+            plugs_.push_back(i);
             open(i, scp_port);
             open(i, boot_port);
         }
@@ -131,27 +133,34 @@ void Bridge::loop() {
     Clock::time_point origin = Clock::now();
     i64 origin_cycles = machine_.now();
     bool was_paused = false;
+    Clock::time_point last_talk = origin;
+    u64 talked = 0;
     while (!stop_) {
         while (callers != 0) std::this_thread::yield();
+        const Clock::time_point now = Clock::now();
+        if (datagrams_in + datagrams_out != talked) last_talk = now;
+        talked = datagrams_in + datagrams_out;
+        const bool quiet = now - last_talk > quiet_after;
+        const i64 step = quiet ? quiet_slice : slice;
         bool ahead = true;
-        double seconds_ahead = 0.01;
+        int milliseconds = 10;
         if (!paused) {
             const std::lock_guard lock(mutex);
             if (was_paused) {
-                origin = Clock::now();
+                origin = now;
                 origin_cycles = machine_.now();
             }
             was_paused = false;
-            const double wall = std::chrono::duration<double>(Clock::now() - origin).count();
-            i64 goal = machine_.now() + slice;
+            const double wall = std::chrono::duration<double>(now - origin).count();
+            i64 goal = machine_.now() + step;
             if (speed > 0) {
                 const i64 due = origin_cycles + static_cast<i64>(wall * speed * cycles_per_second);
                 if (static_cast<double>(due - machine_.now()) > furthest_behind * cycles_per_second) {
                     origin_cycles -= due - machine_.now() - static_cast<i64>(furthest_behind * cycles_per_second);
                 }
                 goal = std::min(goal, due);
-                ahead = goal - machine_.now() < slice;
-                seconds_ahead = 0.0005;
+                ahead = goal - machine_.now() < step;
+                milliseconds = quiet ? 4 : 1;
             } else {
                 ahead = false;
             }
@@ -164,13 +173,14 @@ void Bridge::loop() {
         } else {
             was_paused = true;
         }
-        receive(ahead, static_cast<int>(std::max(1.0, seconds_ahead * 1000)));
+        receive(ahead, milliseconds);
     }
 }
 
 // Takes what has come; if `wait`, sleeps until something does or the time is over.
 bool Bridge::receive(bool wait, int milliseconds) {
-    std::vector<pollfd> files;
+    std::vector<pollfd>& files = polled_;
+    files.clear();
     for (const Socket& socket : sockets_) files.push_back({socket.file, POLLIN, 0});
     files.push_back({wake_[0], POLLIN, 0});
     if (poll(files.data(), files.size(), wait ? milliseconds : 0) <= 0) return false;
@@ -223,7 +233,7 @@ void Bridge::follow_tags(u32 chip, const std::vector<u8>& data) {
 }
 
 void Bridge::send_frames() {
-    for (u32 i = 0; i < machine_.size(); ++i) {
+    for (const u32 i : plugs_) {
         Chip& chip = machine_.chip(i);
         while (!chip.ethernet.sent.empty() && chip.ethernet.sent.front().first <= machine_.now()) {
             frame_out(i, chip.ethernet.sent.front().second);

@@ -7,6 +7,8 @@
 #include <map>
 #include <string>
 
+#include <poll.h>
+
 namespace spindl::emulator {
 
 class Bridge {
@@ -46,6 +48,8 @@ private:
 
     Machine& machine_;
     std::vector<Socket> sockets_;
+    std::vector<pollfd> polled_;
+    std::vector<u32> plugs_;  // chips with an Ethernet plug
     int wake_[2] = {-1, -1};
     std::atomic<bool> stop_{false};
     std::thread thread_;

@@ -6,11 +6,22 @@ namespace spindl::emulator {
 namespace {
 
 constexpr u32 worth_sharing = 12;  // awake cores; below this, waking the other threads costs more than it saves
+constexpr int spins = 1500;        // some 20 to 50 us before a thread gives up its processor
+
+constexpr u32 chip_bits = 20, round_mask = (1u << 24) - 1;
+
+void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
 
 }  // namespace
 
-Workers::Workers(u32 threads) {
-    for (u32 i = 1; i < threads; ++i) threads_.emplace_back([this] { work(); });
+Workers::Workers(u32 threads) : shares_(threads) {
+    for (u32 i = 1; i < threads; ++i) threads_.emplace_back([this, i] { work(i); });
 }
 
 Workers::~Workers() {
@@ -20,40 +31,62 @@ Workers::~Workers() {
     for (std::thread& thread : threads_) thread.join();
 }
 
-void Workers::drain() {
-    const u32 size = static_cast<u32>(chips_->size());
-    for (u32 i = next_.fetch_add(1); i < size; i = next_.fetch_add(1)) (*chips_)[i]->step(begin_, end_);
+void Workers::drain(u32 thread, u32 round) {
+    const u32 threads = static_cast<u32>(shares_.size());
+    for (u32 k = 0; k < threads; ++k) {
+        std::atomic<u64>& ticket = shares_[(thread + k) % threads].ticket;
+        u64 seen = ticket.load(std::memory_order_acquire);
+        for (;;) {
+            const u32 next = seen & ((1u << chip_bits) - 1), last = seen >> chip_bits & ((1u << chip_bits) - 1);
+            if (seen >> 2 * chip_bits != round || next >= last) break;
+            if (!ticket.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel)) continue;
+            (*chips_)[next]->step(begin_, end_);
+            finished_.fetch_add(1, std::memory_order_release);
+            seen = ticket.load(std::memory_order_acquire);
+        }
+    }
 }
 
-void Workers::work() {
+void Workers::work(u32 thread) {
     u32 seen = 0;
     for (;;) {
-        for (int spin = 0; spin < 4000 && round_.load(std::memory_order_acquire) == seen; ++spin) {}
-        round_.wait(seen);
+        for (int spin = 0; spin < spins && round_.load(std::memory_order_acquire) == seen; ++spin) relax();
+        if (round_.load() == seen) {
+            sleepers_.fetch_add(1);
+            round_.wait(seen);
+            sleepers_.fetch_sub(1);
+        }
         seen = round_.load();
         if (stop_) return;
-        drain();
-        done_.fetch_add(1, std::memory_order_release);
+        drain(thread, seen & round_mask);
     }
 }
 
 void Workers::step(const std::vector<Chip*>& chips, i64 begin, i64 end) {
+    u32 awake = 0;
+    if (!threads_.empty()) {
+        for (const Chip* chip : chips) awake += static_cast<u32>(std::popcount(chip->running() & ~chip->sleeping));
+    }
+    if (chips.size() < 2 || awake < worth_sharing) {
+        for (Chip* chip : chips) chip->step(begin, end);
+        return;
+    }
     chips_ = &chips;
     begin_ = begin;
     end_ = end;
-    next_ = 0;
-    done_ = 0;
-    u32 awake = 0;
-    for (const Chip* chip : chips) awake += static_cast<u32>(std::popcount(chip->running() & ~chip->sleeping));
-    if (chips.size() < 2 || threads_.empty() || awake < worth_sharing) {
-        drain();
-        return;
+    finished_.store(0, std::memory_order_relaxed);
+    const u32 round = round_.load(std::memory_order_relaxed) + 1;
+    const u64 size = chips.size(), threads = shares_.size();
+    for (u64 i = 0; i < threads; ++i) {
+        const u64 first = size * i / threads, last = size * (i + 1) / threads;
+        shares_[i].ticket.store(u64{round & round_mask} << 2 * chip_bits | last << chip_bits | first, std::memory_order_release);
     }
-    round_.fetch_add(1, std::memory_order_release);
-    round_.notify_all();
-    drain();
-    for (int spin = 0; done_.load(std::memory_order_acquire) != threads_.size(); ++spin) {
-        if (spin > 2000) std::this_thread::yield();
+    round_.store(round);
+    if (sleepers_.load() != 0) round_.notify_all();
+    drain(0, round & round_mask);
+    for (int spin = 0; finished_.load(std::memory_order_acquire) != size; ++spin) {
+        if (spin < spins) relax();
+        else std::this_thread::yield();
     }
 }
 
@@ -70,15 +103,16 @@ void Machine::power_on() {
 bool Machine::exchange(const std::vector<Chip*>& stepped) {
     bool passed = false;
     for (Chip* chip : stepped) {
-        for (u32 link = 0; link < links_per_chip; ++link) {
+        for (u32 left = chip->outgoing; left != 0; left &= left - 1) {
+            const u32 link = static_cast<u32>(std::countr_zero(left));
             Outbox& box = chip->outbox[link];
-            if (box.empty()) continue;
             const i32 to = chip->config.neighbour[link];
             if (to >= 0) chips_[static_cast<u32>(to)]->accept(opposite(link), box);
             box.packets.clear();
             box.credits = 0;
             passed = true;
         }
+        chip->outgoing = 0;
     }
     return passed;
 }

@@ -12,6 +12,9 @@ namespace spindl::emulator {
 
 // Steps chips in parallel, one quantum at a time. Which thread steps which chip never matters: chips only meet between
 // quanta, on the calling thread.
+//
+// Each thread has a share of the chips, whose state stays in its cache, and helps itself to the others' when it is done.
+// Nobody waits for a thread that has not come: the calling thread then steps all chips itself.
 class Workers {
 public:
     explicit Workers(u32 threads);
@@ -22,13 +25,20 @@ public:
     void step(const std::vector<Chip*>& chips, i64 begin, i64 end);
 
 private:
-    void work();
-    void drain();
+    // Round, end and next chip of a share in one word, so that a thread that comes late can take nothing.
+    struct alignas(64) Share {
+        std::atomic<u64> ticket{0};
+    };
+
+    void work(u32 thread);
+    void drain(u32 thread, u32 round);
 
     const std::vector<Chip*>* chips_ = nullptr;
     i64 begin_ = 0, end_ = 0;
-    std::atomic<u32> next_{0}, done_{0};
-    std::atomic<u32> round_{0};
+    std::vector<Share> shares_;
+    std::atomic<u32> finished_{0};
+    alignas(64) std::atomic<u32> round_{0};
+    std::atomic<u32> sleepers_{0};
     std::atomic<bool> stop_{false};
     std::vector<std::thread> threads_;
 };

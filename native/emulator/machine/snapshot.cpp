@@ -8,7 +8,7 @@
 namespace spindl::emulator {
 namespace {
 
-constexpr char magic[8] = {'s', 'p', 'i', 'n', 'd', 'l', 'S', '1'};
+constexpr char magic[8] = {'s', 'p', 'i', 'n', 'd', 'l', 'S', '2'};
 constexpr std::size_t page = 4096;
 
 class Writer {
@@ -73,8 +73,10 @@ void plain_state(Stream& s, Chip& chip) {
     s.plain(chip.transmitting);
     s.plain(chip.transferring);
     s.plain(chip.sleeping);
+    s.plain(chip.stopped);
     s.plain(chip.timer_due);
-    s.plain(chip.watchdog_load);
+    s.plain(chip.first_timer);
+    s.plain(chip.watchdog);
     s.plain(chip.sdram_free_at);
     s.plain(chip.sdram_bytes);
     s.plain(chip.sdram_busy);
@@ -86,7 +88,7 @@ void plain_state(Stream& s, Chip& chip) {
 
 // The digest of what must be equal for a snapshot to fit.
 u64 shape_of(const MachineConfig& config) {
-    u64 shape = sizeof(Core) + sizeof(Router) * 31 + sizeof(Peripherals) * 1009 + (config.strict ? 7 : 0);
+    u64 shape = sizeof(Core) + sizeof(Router) * 31 + sizeof(Peripherals) * 1009 + (config.tracks() ? 7 : 0);
     for (const ChipConfig& chip : config.chips) {
         for (const i64 value : {i64{chip.x}, i64{chip.y}, i64{chip.working_cores}, i64{chip.ethernet}}) {
             shape = (shape ^ static_cast<u64>(value)) * 0x100000001b3u;
@@ -117,6 +119,23 @@ void save_memory(Writer& out, const Chip& chip) {
     }
     for (std::size_t offset = sdram_size; offset < chip.memory.size(); offset += page) page_out(offset);
     out.plain(~u64{0});
+    if (!chip.machine.tracks()) return;
+    for (std::size_t offset = 0; offset < chip.sdram_known.size(); offset += page) {
+        if (is_zero(chip.sdram_known.data() + offset)) continue;
+        out.plain(static_cast<u64>(offset));
+        out.bytes(chip.sdram_known.data() + offset, page);
+    }
+    out.plain(~u64{0});
+}
+
+void restore_known(Reader& in, Chip& chip) {
+    for (;;) {
+        u64 offset = 0;
+        in.plain(offset);
+        if (offset == ~u64{0}) return;
+        if (offset + page > chip.sdram_known.size()) throw std::invalid_argument("the snapshot is damaged");
+        in.bytes(chip.sdram_known.data() + offset, page);
+    }
 }
 
 void restore_memory(Reader& in, Chip& chip) {
@@ -126,7 +145,7 @@ void restore_memory(Reader& in, Chip& chip) {
         if (offset == ~u64{0}) return;
         if (offset + page > chip.memory.size()) throw std::invalid_argument("the snapshot is damaged");
         in.bytes(chip.memory.data() + offset, page);
-        if (offset < sdram_size) chip.mark_sdram(static_cast<u32>(offset), page);
+        if (offset < sdram_size) chip.mark_block(static_cast<u32>(offset));
     }
 }
 
@@ -205,6 +224,7 @@ void Machine::restore(const std::vector<u8>& data) {
         plain_state(in, *chip);
         restore_ethernet(in, chip->ethernet);
         restore_memory(in, *chip);
+        if (config.tracks()) restore_known(in, *chip);
         in.bytes(chip->dtcm_written.data(), chip->dtcm_written.size() * sizeof(u32));
     }
 }

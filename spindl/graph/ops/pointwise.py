@@ -11,7 +11,15 @@ from spindl.graph.graph import Format, Node
 from spindl.graph.operations import COUNT, INT32, SITE, WIDE, Value, operation, same_shape
 from spindl.graph.ops.contraction import ALIGNMENT
 from spindl.number.hashing import hash32
-from spindl.number.rounding import Integers, bit_length, clamp, largest_magnitude, limit, shift_right_half_up
+from spindl.number.rounding import (
+    Integers,
+    bit_length,
+    clamp,
+    largest_magnitude,
+    limit,
+    shift_right_half_even,
+    shift_right_half_up,
+)
 from spindl.number.sites import EMPTY, next_site
 
 
@@ -19,12 +27,18 @@ from spindl.number.sites import EMPTY, next_site
     "requantise",
     lambda nodes, a: (nodes[0].shape, Format("int16", a["bits"])),
     combine="batch",
-    formula="y = clamp(RSH(x, e_site - e_x), +-(2^(bits-1) - 1)); e = e_site",
+    formula="y = clamp(RSH(x, e_site - e_x), +-(2^(bits-1) - 1)), ties to even where `ties` is 'even'; e = e_site",
 )
 def requantise(node: Node, x: Value, site: Value) -> Value:
-    """wide, site -> int16 at the exponent of the site. Attribute bits."""
-    rounded = shift_right_half_up(x.mantissa, site.exponent - x.exponent)
+    """wide, site -> int16 at the exponent of the site. Attributes bits, ties ("up" if absent, or "even")."""
+    rounded = _rounded(node, x, site)
     return Value(clamp(rounded, limit(node.attributes["bits"])), site.exponent)
+
+
+def _rounded(node: Node, x: Value, site: Value) -> Integers:
+    """RSH(x, e_site - e_x) by the node's rule for ties."""
+    rule = shift_right_half_even if node.attributes.get("ties") == "even" else shift_right_half_up
+    return rule(x.mantissa, site.exponent - x.exponent)
 
 
 @operation(
@@ -46,8 +60,8 @@ def extent(node: Node, x: Value) -> Value:
     formula="number of elements that `requantise` with the same inputs clamps",
 )
 def saturation(node: Node, x: Value, site: Value) -> Value:
-    """wide, site -> count (): how many elements were clamped. Attribute bits."""
-    rounded = shift_right_half_up(x.mantissa, site.exponent - x.exponent)
+    """wide, site -> count (): how many elements were clamped. Attributes bits, ties."""
+    rounded = _rounded(node, x, site)
     return Value(np.array(np.count_nonzero(abs(rounded) > limit(node.attributes["bits"]))))
 
 

@@ -32,5 +32,6 @@ ROUNDING = numbers(
     site="site where the result is rounded",
     bits="mantissa bits of y including the sign, 8..16",
     activation="after rounding: 0 nothing, 1 ReLU, 2 ReLU6",
+    ties="0 up, 1 to the even neighbour",
 )
 """How a kernel with exact results ends: y = clamp(RSH(exact, e_site - e)); the site gets the extent and the count."""

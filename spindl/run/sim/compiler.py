@@ -149,6 +149,7 @@ def _rounding_group(graph: Graph, rounding: Rounding, device: torch.device, back
         inputs = (*inputs, graph.nodes[rounding.bias].inputs[1])
     after = graph.nodes[rounding.after].op if rounding.after is not None else ""
     bits: Any = requantise.attributes["bits"]
+    even = requantise.attributes.get("ties") == "even"
     relu, summed = after == "relu", after == "sum_groups"
     slow: Compute = _on_device(graph, inputs, torch_rounding, device)
     fast = backend.roundings.get(producer.op, slow)
@@ -157,7 +158,7 @@ def _rounding_group(graph: Graph, rounding: Rounding, device: torch.device, back
 
     def call(*values: Any) -> Sequence[AnyValue]:
         *operands, site = values
-        target = Target(site.exponent, bits, relu, summed)
+        target = Target(site.exponent, bits, even, relu, summed)
         rounded = fast(producer, target, *operands) or slow(producer, target, *operands)
         assert rounded is not None
         result: list[AnyValue] = [rounded.result]

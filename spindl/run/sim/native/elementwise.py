@@ -76,7 +76,7 @@ def add(memory: Memory, node: Node, target: Target, x: SimValue, y: SimValue) ->
     out = _result(memory, node, target)
     largest, saturated = kernels.add(
         flat(x), x.exponent - exponent, flat(y), y.exponent - exponent, flat(out), *target.rounding(exponent),
-        target.relu,
+        target.relu, target.even,
     )  # fmt: skip
     return Rounded(out, largest, saturated, exponent)
 
@@ -144,7 +144,12 @@ def max_pool_gradient(memory: Memory, node: Node, target: Target, dy: SimValue, 
         return None
     out = _result(memory, node, target)
     largest, saturated = kernels.max_pool_gradient(
-        memory_array(dy), memory_array(x), memory_array(out), *_window(node), *target.rounding(dy.exponent)
+        memory_array(dy),
+        memory_array(x),
+        memory_array(out),
+        *_window(node),
+        *target.rounding(dy.exponent),
+        target.even,
     )
     return Rounded(out, largest, saturated, dy.exponent)
 
@@ -175,5 +180,5 @@ def _pooled(kernel: Any, memory: Memory, node: Node, target: Target, x: SimValue
     a: Any = node.attributes
     exponent, out = x.exponent - RECIPROCAL_BITS, _result(memory, node, target)
     windows = _windows((a["rows"], a["columns"]), a["divisor"])
-    largest, saturated = kernel(memory_array(x), *windows, memory_array(out), *target.rounding(exponent))
+    largest, saturated = kernel(memory_array(x), *windows, memory_array(out), *target.rounding(exponent), target.even)
     return Rounded(out, largest, saturated, exponent)

@@ -1,5 +1,4 @@
-/* options: -Os */
-/* Multicast packets with a payload, out of the communications controller. */
+/* Loops that are worth ARM code: packets out of the communications controller, checksums. */
 #include "runtime.h"
 
 enum { SEND_TRIES = 1000000 };
@@ -41,4 +40,15 @@ uint32_t checksum(const uint32_t *words, uint32_t count) {
     }
     while (sum >= 0xffff) sum -= 0xffff;
     return sum;
+}
+
+uint32_t crc_of_words(const uint32_t *table, uint32_t crc, const uint32_t *words, uint32_t count) {
+    for (const uint32_t *end = words + count; words != end; words++) {
+        crc ^= *words;
+        crc = crc >> 8 ^ table[crc & 255];
+        crc = crc >> 8 ^ table[crc & 255];
+        crc = crc >> 8 ^ table[crc & 255];
+        crc = crc >> 8 ^ table[crc & 255];
+    }
+    return crc;
 }

@@ -1,0 +1,166 @@
+"""Plan -> ChipProgram: tables of numbers for the walker, and the map of what the host writes and reads."""
+
+from __future__ import annotations
+
+from spindl.graph.graph import Graph
+from spindl.number.sites import LOWEST_EXPONENT
+from spindl.plan import ends
+from spindl.plan.deal import Placed
+from spindl.plan.plan import Plan
+from spindl.plan.task import At, Call, Move
+from spindl.program.kernels import KERNELS
+from spindl.program.kernels.reductions import SITE_STATE
+from spindl.program.machine import ChipProgram, Place, SiteKind
+from spindl.program.schedule import Schedule, Step, Tables, Transfer
+
+
+def emit(plan: Plan, image: int) -> ChipProgram:
+    """The program of a plan for an image (the first 32 bits of its SHA-256)."""
+    tables = Tables(
+        plan.machine.cores,
+        plan.fixed[ends.EXPONENT_TABLE.region],
+        plan.fixed[ends.SITE_TABLE.region],
+        len(plan.rules),
+        len(plan.sites),
+    )
+    cores = range(plan.machine.cores)
+    steps = [_core_steps(plan, core) for core in cores]
+    schedules = {
+        "all": tuple(Schedule(tuple(each), image, tables) for each in steps),
+        "sites": tuple(Schedule(tuple(_without_updates(plan, each)), image, tables) for each in steps),
+    }
+    contents = {
+        plan.addresses[name]: buffer.content
+        for name, buffer in plan.buffers.items()
+        if buffer.content is not None and name in plan.addresses
+    }
+    inputs, states = _leaves(plan)
+    return ChipProgram(
+        schedules,
+        contents,
+        inputs,
+        states,
+        _outputs(plan),
+        site_kinds(plan.graph),
+        plan.addresses[ends.STATE_WORDS],
+        plan.addresses[ends.EXPONENTS],
+        plan.bytes,
+    )
+
+
+def _core_steps(plan: Plan, core: int) -> list[Step]:
+    steps: list[Step] = []
+    for number, phase in enumerate(plan.phases):
+        calls = [(placed, call) for placed in phase.cores[core] for call in placed.task.calls]
+        if not calls:
+            steps.append(Step(0, 0, barrier_before=True))
+            continue
+        for place, (placed, call) in enumerate(calls):
+            ordered = placed.ordered and call is placed.task.calls[0]
+            steps.append(_step(plan, placed, call, number > 0 and place == 0, ordered))
+    return steps
+
+
+def _step(plan: Plan, placed: Placed, call: Call, barrier: bool, ordered: bool) -> Step:
+    kernel = KERNELS[call.kernel] if call.kernel else None
+    words: tuple[int, ...] = ()
+    if kernel is not None:
+        signed = {field.name for field in kernel.arguments if field.code == "i"}
+        values = {name: _number(placed, value, name in signed) for name, value in call.arguments.items()}
+        words = kernel.words(values)
+    return Step(
+        kernel.number if kernel is not None else 0,
+        call.node,
+        tuple(_transfer(plan, placed, move) for move in call.loads),
+        tuple(_transfer(plan, placed, move) for move in call.stores),
+        words,
+        barrier_before=barrier,
+        ordered=ordered,
+        condition=None if call.condition is None else _address(placed, call.condition),
+    )
+
+
+def _address(placed: Placed, at: At) -> int:
+    return placed.addresses[at.region] + at.offset
+
+
+def _number(placed: Placed, value: int | At, signed: bool) -> int:
+    number = _address(placed, value) if isinstance(value, At) else value
+    return number if signed or number >= 0 else number & 0xFFFFFFFF
+
+
+def _transfer(plan: Plan, placed: Placed, move: Move) -> Transfer:
+    return Transfer(
+        plan.addresses[move.buffer] + move.offset,
+        _address(placed, move.at),
+        move.bytes,
+        move.rows,
+        move.buffer_pitch,
+        move.region_pitch,
+    )
+
+
+def _without_updates(plan: Plan, steps: list[Step]) -> list[Step]:
+    """The same steps without the stores that change states other than sites."""
+    spans = [
+        (plan.addresses[name], plan.addresses[name] + buffer.size)
+        for name, buffer in plan.buffers.items()
+        if buffer.kept and name != ends.STATES and name in plan.addresses
+    ]
+
+    def stays(transfer: Transfer) -> bool:
+        return not any(start <= transfer.sdram < end for start, end in spans)
+
+    return [Step(**{**step.__dict__, "stores": tuple(t for t in step.stores if stays(t))}) for step in steps]
+
+
+def site_kinds(graph: Graph) -> dict[str, SiteKind]:
+    """What each site's record holds beside its exponent and history."""
+    kinds = {}
+    for node in graph.nodes:
+        if node.op == "state" and node.format.kind == "site":
+            kinds[str(node.attributes["name"])] = SiteKind(16, 0, LOWEST_EXPONENT)
+    for node in graph.nodes:
+        if node.op == "next_site":
+            a = node.attributes
+            name = str(graph.nodes[node.inputs[0]].attributes["name"])
+            kinds[name] = SiteKind(int(a["bits"]), int(a["headroom"]), int(a["lowest"]))
+    return kinds
+
+
+def _leaves(plan: Plan) -> tuple[dict[str, Place], dict[str, Place]]:
+    inputs, states = {}, {}
+    for index, node in enumerate(plan.graph.nodes):
+        name = str(node.attributes.get("name"))
+        if node.op == "input":
+            inputs[name] = Place(plan.addresses[plan.places[index]], node.format, node.shape, 0)
+        elif node.op == "state" and node.format.kind == "site":
+            number = plan.sites[index]
+            address = plan.addresses[ends.STATES] + number * SITE_STATE.layout.size
+            states[name] = Place(address, node.format, node.shape, site=number)
+        elif node.op == "state":
+            word = plan.words.get(index)
+            exponent = 0 if word is None else None
+            states[name] = Place(plan.addresses[plan.places[index]], node.format, node.shape, exponent, word=word)
+    return inputs, states
+
+
+def _outputs(plan: Plan) -> dict[str, Place]:
+    result = {}
+    for name, index in plan.graph.outputs.items():
+        node = plan.graph.nodes[index]
+        if node.op in ("extent", "saturation"):
+            wide = node.inputs[0]
+            users = [
+                n for n in plan.graph.nodes if n.op == "next_site" and plan.graph.nodes[n.inputs[1]].inputs == (wide,)
+            ]
+            site = node.inputs[1] if node.op == "saturation" else users[0].inputs[0]
+            number = plan.sites[site]
+            offset, storage = (2, "<i2") if node.op == "extent" else (4, "<u4")
+            address = plan.addresses[ends.MERGED] + ends.SITE_BYTES * number + offset
+            result[name] = Place(address, node.format, (), 0, site=number, storage=storage)
+        else:
+            result[name] = Place(
+                plan.addresses[plan.places[plan.homes[index]]], node.format, node.shape, number=plan.exponents[index]
+            )
+    return result

@@ -1,0 +1,150 @@
+"""The planner on one page: a training graph and a machine in, a Plan out. Each pass is a function of plain data.
+
+jobs       nodes that are computed together; homes of values (where nothing moves)
+levels     the phase of each job: one behind the last that it needs
+numbers    sites, words of state; states, inputs and constants get their buffers
+tiles      each job becomes tasks: cuts of its result that fit a core
+ends       the first phase fills the tables of exponents, the last ones bring them back to the State
+deal       tasks to cores, longest first
+regions    DTCM addresses
+memory     SDRAM addresses by liveness
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from struct import pack
+
+from spindl.graph.graph import Graph
+from spindl.plan import ends
+from spindl.plan.deal import Placed, deal, place_regions
+from spindl.plan.draft import Draft, Limits, Stored
+from spindl.plan.errors import TooLarge
+from spindl.plan.jobs import Job, find_jobs, levels
+from spindl.plan.layout import ELEMENT_BYTES, aligned, value_bytes
+from spindl.plan.memory import lives, place
+from spindl.plan.plan import Machine, Phase, Plan
+from spindl.plan.task import Task
+from spindl.plan.tiles.build import build
+
+
+def plan_step(graph: Graph, machine: Machine) -> Plan:
+    """The plan of one step on one chip.
+
+    Raises:
+        PlanError: an op that no kernel computes.
+        TooLarge: something that fits no core, or all of it no chip.
+    """
+    jobs, homes = find_jobs(graph)
+    phase_of = levels(graph, jobs, homes)
+    draft = _numbers(graph, homes, machine)
+    tasks = _tiles(draft, jobs, phase_of)
+    exponents = {index: draft.exponent(homes[index]) for index in _readable(graph)}
+    ends.last_rules(draft)
+    begin, collect, finish = ends.begin_tasks(draft), ends.collect_tasks(draft), ends.finish_tasks(draft, len(jobs))
+    phases: list[Sequence[Task]] = [begin, *tasks, collect, finish]
+    names = ["begin", *(f"level {k}" for k in range(len(tasks))), "collect", "finish"]
+    fixed, start = _fixed(draft, machine)
+    cores = [deal(phase, machine.cores) for phase in phases]
+    placed = _place_cores(cores, start, machine, fixed, [node.name for node in graph.nodes])
+    host = {place.buffer for index, place in draft.stored.items() if index in _hosts(graph, homes)}
+    life = lives(draft.buffers, phases, frozenset({*host, ends.MERGED, ends.EXPONENTS} & draft.buffers.keys()))
+    addresses, size = place(draft.buffers, life)
+    if size > machine.sdram:
+        raise TooLarge("the step does not fit a chip's SDRAM", "plan", _sdram_remedy(draft, life), size, machine.sdram)
+    return Plan(
+        graph,
+        machine,
+        tuple(
+            Phase(name, tuple(tuple(placed[core][k]) for core in range(machine.cores))) for k, name in enumerate(names)
+        ),
+        draft.buffers,
+        addresses,
+        life,
+        size,
+        fixed,
+        homes,
+        {index: stored.buffer for index, stored in draft.stored.items()},
+        exponents,
+        draft.sites,
+        draft.words,
+        tuple(draft.rules),
+    )
+
+
+def _readable(graph: Graph) -> list[int]:
+    """Outputs whose exponent the host needs."""
+    return [i for i in graph.outputs.values() if graph.nodes[i].op not in ("extent", "saturation")]
+
+
+def _hosts(graph: Graph, homes: Mapping[int, int]) -> set[int]:
+    """Homes of values that the host writes or reads."""
+    leaves = {i for i, node in enumerate(graph.nodes) if node.op in ("input", "state")}
+    return leaves | {homes[i] for i in graph.outputs.values()}
+
+
+def _numbers(graph: Graph, homes: Mapping[int, int], machine: Machine) -> Draft:
+    tile = machine.tiles[1] - machine.tiles[0]
+    draft = Draft(graph, homes, Limits(machine.cores, tile), users=graph.users())
+    moving = {graph.nodes[i].inputs[0] for i in graph.updates.values() if graph.nodes[i].op == "next_site"}
+    sites = [i for i, n in enumerate(graph.nodes) if n.op == "state" and n.format.kind == "site"]
+    draft.sites |= {index: k for k, index in enumerate(sorted(sites, key=lambda i: i not in moving))}
+    draft.moving_sites = len(moving)
+    for index, node in enumerate(graph.nodes):
+        if node.op in ("input", "state") and node.format.kind != "site":
+            name = f"{node.op}/{node.attributes['name']}"
+            size = value_bytes(node)
+            draft.stored[index] = Stored(draft.buffer(name, size, kept=node.op == "state"), 1, size)
+            if node.format.kind == "int32" and node.op == "state":
+                draft.word(index)
+        elif node.op == "constant":
+            size, content = value_bytes(node), _constant(node.format.kind, node.attributes)
+            draft.stored[index] = Stored(draft.buffer(f"constant/{index}", size, content), 1, size)
+    # tables of the core: an upper bound of what they take, so that tasks know what is left
+    tables = 16 * len(draft.sites) + 8 * len(graph.nodes) + 16 * len(draft.words)
+    draft.limits = Limits(machine.cores, tile - aligned(tables))
+    return draft
+
+
+def _constant(kind: str, attributes: Mapping[str, object]) -> bytes:
+    values, exponent = attributes["values"], attributes["exponent"]
+    assert isinstance(values, tuple) and isinstance(exponent, int)
+    if kind == "scalar":
+        return pack("<2i", values[0], exponent)
+    return b"".join(int(v).to_bytes(ELEMENT_BYTES[kind], "little", signed=kind != "uint8") for v in values)
+
+
+def _tiles(draft: Draft, jobs: Sequence[Job], phase_of: Sequence[int]) -> list[list[Task]]:
+    tasks: list[list[Task]] = [[] for _ in range(max(phase_of, default=-1) + 1)]
+    for number, (job, phase) in enumerate(zip(jobs, phase_of, strict=True)):
+        tasks[phase] += build(draft, number, job)
+    return tasks
+
+
+def _fixed(draft: Draft, machine: Machine) -> tuple[dict[str, int], int]:
+    at, fixed = machine.tiles[0], {}
+    for region, size in ends.core_regions(draft).items():
+        fixed[region] = at
+        at += size
+    return fixed, at
+
+
+def _place_cores(
+    cores: Sequence[Sequence[Sequence[Task]]],
+    start: int,
+    machine: Machine,
+    fixed: Mapping[str, int],
+    names: Sequence[str],
+) -> list[list[list[Placed]]]:
+    result = []
+    for core in range(machine.cores):
+        flat = [task for phase in cores for task in phase[core]]
+        placed = iter(place_regions(flat, start, machine.tiles[1], fixed, names))
+        result.append([[next(placed) for _ in phase[core]] for phase in cores])
+    return result
+
+
+def _sdram_remedy(draft: Draft, life: Mapping[str, tuple[int, int]]) -> str:
+    largest = sorted(life, key=lambda name: -draft.buffers[name].size)[:3]
+    named = ", ".join(f"{name} {draft.buffers[name].size:,}" for name in largest)
+    return f"use a smaller batch or more chips (largest: {named})"

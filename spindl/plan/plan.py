@@ -1,0 +1,75 @@
+"""Plan: the hand-over type between planner and program: what each core of a chip does, and where everything lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from spindl.graph.graph import Graph
+from spindl.plan.deal import Placed
+from spindl.plan.draft import Buffer, Rule
+from spindl.plan.memory import Life
+
+PLAN_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a plan is made for.
+
+    Attributes:
+        name: as `spindl.machine.parse_topology` reads it.
+        chips: chips in use.
+        cores: compute cores of each chip.
+        tiles: first DTCM address that tasks may use, and the one behind the last.
+        sdram: bytes of SDRAM of a chip that a plan may use.
+    """
+
+    name: str
+    chips: int
+    cores: int
+    tiles: tuple[int, int]
+    sdram: int
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What lies between two barriers: its tasks by core, the nodes that they compute."""
+
+    name: str
+    cores: tuple[tuple[Placed, ...], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One step on one chip.
+
+    Attributes:
+        graph: the training (or evaluation) graph.
+        machine: what it is made for.
+        phases: in order, with a barrier between them.
+        buffers, addresses, lives: SDRAM: size and content, offset, phases of use, of every buffer by name.
+        bytes: of SDRAM in all.
+        fixed: DTCM addresses of the regions that each core keeps.
+        homes: the node under whose name each node's value lies.
+        places: buffer of each value that lies in memory, by node.
+        exponents: number of each value in the exponent table that the host may ask for, by node.
+        sites: number of each site, by its state node.
+        words: number of each state's word of exponent, by its node.
+        rules: how the exponent table is filled.
+    """
+
+    graph: Graph
+    machine: Machine
+    phases: tuple[Phase, ...]
+    buffers: Mapping[str, Buffer]
+    addresses: Mapping[str, int]
+    lives: Mapping[str, Life]
+    bytes: int
+    fixed: Mapping[str, int]
+    homes: Mapping[int, int]
+    places: Mapping[int, str]
+    exponents: Mapping[int, int]
+    sites: Mapping[int, int]
+    words: Mapping[int, int]
+    rules: tuple[Rule, ...]

@@ -1,0 +1,36 @@
+"""What the runtime of a core costs beside its kernels, in core clock cycles, measured on the emulator.
+
+tests/kernels/test_runtime_cycles.py compares these with the image; docs/kernels.md says what they contain.
+"""
+
+from __future__ import annotations
+
+STEP = 865
+"""A step without transfers and kernel: fetching and checking its block, waiting for nothing."""
+KERNEL = 75
+"""Calling a kernel."""
+QUEUE = 90
+"""Queueing a step's loads, and again its stores."""
+TRANSFER = 190
+"""Checking and beginning one transfer."""
+ROW = 100
+"""One row of a transfer: the interrupt that gives the DMA engine the next. Beside the kernel, at its expense."""
+STEP_COUNTERS = 155
+"""Writing a step's counters to SDRAM, where they are asked for."""
+CRC_WORD = 25
+"""Checking a word of the schedule table, when a core meets the table for the first time."""
+BARRIER, BARRIER_PER_CORE = 430, 15
+"""From the arrival of the last core to the next step of all, cores of one chip that arrive together."""
+PACKET = 118
+"""Sending one word of a block between neighbouring chips, checksum and acknowledgement included (blocks of 1,023)."""
+
+
+def barrier(cores: int) -> int:
+    """Cycles of a barrier of a chip's cores; 0 for one core."""
+    return BARRIER + BARRIER_PER_CORE * cores if cores > 1 else 0
+
+
+def step(kernel: bool, loads: int, stores: int, rows: int) -> int:
+    """Cycles of one step beside its kernel and beside waiting for SDRAM; rows: of all its transfers."""
+    queues = (loads > 0) + (stores > 0)
+    return STEP + KERNEL * kernel + QUEUE * queues + TRANSFER * (loads + stores) + ROW * rows

@@ -1,0 +1,149 @@
+"""What a machine needs of a Program: each core's schedule, what lies in SDRAM, and where the host's values are.
+
+A `ChipProgram` is for one chip. Addresses of SDRAM count from its base, so that it can lie anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spindl.graph.graph import Format
+from spindl.graph.operations import Value
+from spindl.program.errors import ProgramError
+from spindl.program.kernels.reductions import SITE_STATE
+from spindl.program.schedule import Schedule, Transfer
+
+STORAGE: Mapping[str, Any] = {
+    "int16": np.dtype("<i2"),
+    "int32": np.dtype("<i4"),
+    "wide": np.dtype("<i8"),
+    "uint8": np.dtype("u1"),
+    "label": np.dtype("<i4"),
+    "pair": np.dtype("<i4"),
+    "count": np.dtype("<i8"),
+}
+"""How a value's mantissas are stored. A scalar is {int32 mantissa, int32 exponent}."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A value in SDRAM.
+
+    Attributes:
+        address: of its first byte, from the base.
+        format, shape: as in the graph; it lies channels-last.
+        exponent: a fixed exponent; None: another field says it.
+        number: of the exponent in the chip's exponent table, which the cores leave in memory after a step.
+        word: of state, which holds the exponent between steps.
+        site: number of the site, whose record (or extent, or count of clamped elements) it is.
+        storage: NumPy type of its mantissas, where it is not that of its format.
+    """
+
+    address: int
+    format: Format
+    shape: tuple[int, ...]
+    exponent: int | None = None
+    number: int | None = None
+    word: int | None = None
+    site: int | None = None
+    storage: str = ""
+
+    @property
+    def stored_as(self) -> Any:
+        """NumPy type of its mantissas."""
+        return np.dtype(self.storage) if self.storage else STORAGE[self.format.kind]
+
+    @property
+    def bytes(self) -> int:
+        """Its size."""
+        if self.format.kind == "site":
+            return SITE_STATE.layout.size
+        return 8 if self.format.kind == "scalar" else prod(self.shape) * int(self.stored_as.itemsize)
+
+
+@dataclass(frozen=True)
+class SiteKind:
+    """What the record of a site holds beside its exponent and history."""
+
+    bits: int
+    headroom: int
+    lowest: int
+
+
+@dataclass(frozen=True)
+class ChipProgram:
+    """One graph on one chip.
+
+    Attributes:
+        schedules: of each core, for the updates that stay: "all" or "sites".
+        contents: address -> bytes that are written once.
+        inputs, states, outputs: by name.
+        site_kinds: by name of state.
+        words, exponents: addresses of the words of state (int32) and of the exponent table (int16).
+        bytes: of SDRAM.
+    """
+
+    schedules: Mapping[str, tuple[Schedule, ...]]
+    contents: Mapping[int, bytes]
+    inputs: Mapping[str, Place]
+    states: Mapping[str, Place]
+    outputs: Mapping[str, Place]
+    site_kinds: Mapping[str, SiteKind]
+    words: int
+    exponents: int
+    bytes: int
+
+
+def to_bytes(value: Value, place: Place, kind: SiteKind | None = None) -> bytes:
+    """A value as it lies in SDRAM. Raises ProgramError for another shape, or mantissas that do not fit."""
+    if place.format.kind == "site":
+        assert kind is not None
+        history = {f"extent_{i}": int(extent) for i, extent in enumerate(value.mantissa)}
+        fields = {"exponent": value.exponent, "lowest": kind.lowest, "bits": kind.bits, "headroom": kind.headroom}
+        return SITE_STATE.pack(fields | history)
+    if place.format.kind == "scalar":
+        return np.array([int(value.mantissa), value.exponent], "<i4").tobytes()
+    mantissa = np.asarray(value.mantissa)
+    if mantissa.shape != place.shape:
+        raise ProgramError(f"a value of shape {list(mantissa.shape)}, expected {list(place.shape)}", "value")
+    storage = STORAGE[place.format.kind]
+    if place.format.kind != "count" and mantissa.size:
+        limits = np.iinfo(storage)
+        if int(mantissa.min()) < limits.min or int(mantissa.max()) > limits.max:
+            raise ProgramError(f"mantissas that do not fit {storage.name}", "value")
+    return np.ascontiguousarray(_channels_last(mantissa)).astype(storage).tobytes()
+
+
+def from_bytes(data: bytes, place: Place, exponent: int = 0) -> Value:
+    """The value that lies in SDRAM; of a site, its exponent and history."""
+    if place.format.kind == "site":
+        fields = SITE_STATE.unpack(data)
+        return Value(np.array([fields[f"extent_{i}"] for i in range(16)], dtype=np.int64), fields["exponent"])
+    if place.format.kind == "scalar":
+        mantissa, exponent = np.frombuffer(data, "<i4")
+        return Value(np.array(int(mantissa)), int(exponent))
+    flat = np.frombuffer(data, place.stored_as).astype(np.int64)
+    if len(place.shape) >= 3:
+        last = (place.shape[0], *place.shape[2:], place.shape[1])
+        return Value(np.ascontiguousarray(np.moveaxis(flat.reshape(last), -1, 1)), exponent)
+    return Value(flat.reshape(place.shape), exponent)
+
+
+def _channels_last(mantissa: NDArray[Any]) -> NDArray[Any]:
+    return np.moveaxis(mantissa, 1, -1) if mantissa.ndim >= 3 else mantissa
+
+
+def relocated(schedule: Schedule, base: int) -> Schedule:
+    """The same schedule for a program that lies at a base."""
+
+    def moved(transfers: tuple[Transfer, ...]) -> tuple[Transfer, ...]:
+        return tuple(replace(t, sdram=t.sdram + base) for t in transfers)
+
+    steps = tuple(replace(step, loads=moved(step.loads), stores=moved(step.stores)) for step in schedule.steps)
+    return replace(schedule, steps=steps)

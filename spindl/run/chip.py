@@ -1,0 +1,72 @@
+"""The host's side of a ChipProgram: states and inputs into a chip's memory, outputs and states out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from spindl.graph.operations import Value
+from spindl.program.machine import ChipProgram, from_bytes, to_bytes
+from spindl.run.interface import RunError
+
+
+class Memory(Protocol):
+    """A chip's SDRAM, addresses from the base of the program."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Some bytes."""
+        ...
+
+    def write(self, address: int, data: bytes) -> None:
+        """Changes some bytes."""
+        ...
+
+
+def write_contents(program: ChipProgram, memory: Memory) -> None:
+    """What is written once: constants, rules, tables of windows."""
+    for address, data in program.contents.items():
+        memory.write(address, data)
+
+
+def write_states(program: ChipProgram, memory: Memory, values: Mapping[str, Value]) -> None:
+    """All states. Raises RunError if one is missing."""
+    missing = sorted(program.states.keys() - values.keys())
+    if missing:
+        raise RunError(f"states {', '.join(missing[:5])} were not given", "state")
+    for name, place in program.states.items():
+        memory.write(place.address, to_bytes(values[name], place, program.site_kinds.get(name)))
+        if place.word is not None:
+            exponent = np.array(values[name].exponent, "<i4").tobytes()
+            memory.write(program.words + 4 * place.word, exponent)
+
+
+def read_states(program: ChipProgram, memory: Memory) -> dict[str, Value]:
+    """All states."""
+    result = {}
+    for name, place in program.states.items():
+        exponent = place.exponent or 0
+        if place.word is not None:
+            exponent = int(np.frombuffer(memory.read(program.words + 4 * place.word, 4), "<i4")[0])
+        result[name] = from_bytes(memory.read(place.address, place.bytes), place, exponent)
+    return result
+
+
+def write_inputs(program: ChipProgram, memory: Memory, values: Mapping[str, Value]) -> None:
+    """The inputs of a step. Raises RunError if one is missing."""
+    for name, place in program.inputs.items():
+        if name not in values:
+            raise RunError(f"input '{name}' was not given", "step")
+        memory.write(place.address, to_bytes(values[name], place))
+
+
+def read_outputs(program: ChipProgram, memory: Memory) -> dict[str, Value]:
+    """The outputs of a step."""
+    result = {}
+    for name, place in program.outputs.items():
+        exponent = place.exponent or 0
+        if place.number is not None:
+            exponent = int(np.frombuffer(memory.read(program.exponents + 2 * place.number, 2), "<i2")[0])
+        result[name] = from_bytes(memory.read(place.address, place.bytes), place, exponent)
+    return result

@@ -1,0 +1,104 @@
+"""Planned steps on the host's walker equal the interpreter: weights, momentum, exponents, statistics, losses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spindl.graph.interpreter import interpret
+from spindl.graph.operations import Value
+from spindl.plan import Machine, emit, plan_step
+from spindl.program.core import TILES
+from spindl.run import chip
+from spindl.run.walker import HostMemory, walk
+from spindl.train import Formats
+from tests.plan.networks import NETWORKS, Case, case
+
+SDRAM = 100 << 20
+
+
+def assert_same(found: dict[str, Value], expected: dict[str, Value]) -> None:
+    wrong = [
+        key
+        for key, value in expected.items()
+        if found[key].exponent != value.exponent or not np.array_equal(found[key].mantissa, value.mantissa)
+    ]
+    assert not wrong, wrong
+
+
+def check(c: Case, cores: int, late: bool = False, backwards: bool = False, tiles: int = TILES[1]) -> None:
+    """Plans a case and compares all of its steps, outputs and states."""
+    program = emit(plan_step(c.graph, Machine("test", 1, cores, (TILES[0], tiles), SDRAM)), 0)
+    memory = HostMemory(program.bytes)
+    chip.write_contents(program, memory)
+    chip.write_states(program, memory, c.state)
+    state = dict(c.state)
+    for inputs in c.inputs:
+        outputs, updates, _ = interpret(c.graph, state, inputs)
+        state |= updates
+        chip.write_inputs(program, memory, inputs)
+        walk(program.schedules["all"], memory, late=late, backwards=backwards)
+        assert_same(chip.read_outputs(program, memory), outputs)
+        assert_same(chip.read_states(program, memory), state)
+
+
+@pytest.mark.parametrize("cores", [1, 4, 16])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_steps_are_the_interpreters(name: str, cores: int) -> None:
+    check(case(name), cores)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_order_within_its_freedom_changes_nothing(name: str) -> None:
+    check(case(name, steps=2), 5, late=True, backwards=True)
+
+
+@pytest.mark.parametrize("name", ["lenet", "resnet", "thesis_mlp"])
+def test_small_tiles(name: str) -> None:
+    """A core with little memory cuts everything into many more tiles."""
+    check(case(name, steps=2), 3, tiles=TILES[0] + 11000)
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        {"momentum": False},
+        {"momentum": True, "nesterov": True},
+        {"kind": "lars", "adapt": True, "eta": 0.02},
+        {"kind": "lars", "adapt": False},
+    ],
+    ids=str,
+)
+def test_optimisers(group: dict[str, object]) -> None:
+    check(case("resnet", batch=5, **group), 4)
+
+
+@pytest.mark.parametrize(("batch", "size"), [(9, 2), (8, 4), (1, 1), (3, 8)])
+def test_gradient_groups(batch: int, size: int) -> None:
+    check(case("lenet", batch=batch, steps=2, formats=Formats(group_size=size)), 4)
+
+
+def test_weights_that_overflow_are_halved() -> None:
+    """A learning rate so large that masters leave their exponent."""
+    c = case("lenet", steps=3)
+    for inputs in c.inputs:
+        inputs["rate/0"] = Value(np.array(20000), -12)
+    check(c, 4)
+    state = dict(c.state)
+    for inputs in c.inputs:
+        state |= interpret(c.graph, state, inputs)[1]
+    assert any(state[k].exponent > c.state[k].exponent for k in state if k.startswith("weights/"))
+
+
+def test_dry_passes_change_sites_alone() -> None:
+    c = case("resnet", steps=1)
+    program = emit(plan_step(c.graph, Machine("test", 1, 4, TILES, SDRAM)), 0)
+    memory = HostMemory(program.bytes)
+    chip.write_contents(program, memory)
+    chip.write_states(program, memory, c.state)
+    chip.write_inputs(program, memory, c.inputs[0])
+    outputs, updates, _ = interpret(c.graph, c.state, c.inputs[0])
+    walk(program.schedules["sites"], memory)
+    assert_same(chip.read_outputs(program, memory), outputs)
+    sites = {name: value for name, value in updates.items() if name.startswith("site/")}
+    assert_same(chip.read_states(program, memory), {**c.state, **sites})

@@ -121,8 +121,11 @@ def link(objects: list[Path], script: str, cache_folder: Path, name: str, option
     if not target.exists():
         script_file, made = (cache_folder / f"{name}-{key}.{_pid()}.{kind}" for kind in ("ld", "elf"))
         script_file.write_text(script)
-        flags = ["-nostartfiles", "-Wl,--gc-sections", f"-Wl,-T,{script_file}", *options]
-        _run([*compiler(), *COMMON, *flags, *map(str, objects), "-o", str(made)], name)
+        # zig brings its helpers by itself; gcc must not bring a C library.
+        zig = "ziglang" in compiler()
+        flags = ["-nostartfiles" if zig else "-nostdlib", "-Wl,--gc-sections", f"-Wl,-T,{script_file}", *options]
+        helpers = [] if zig else ["-lgcc"]
+        _run([*compiler(), *COMMON, *flags, *map(str, objects), *helpers, "-o", str(made)], name)
         script_file.unlink()
         made.replace(target)
     return target
@@ -143,7 +146,7 @@ class Elf:
         segments: (address, bytes, size in memory) of what is loaded.
         symbols: name -> (value, size) of defined global symbols.
         locals: (source file, name, value, size) of the others that have a size.
-        sections: name -> (address, size).
+        sections: name -> (address, bytes) of those that hold bytes in memory.
         undefined: names that another file has to define.
     """
 
@@ -151,7 +154,7 @@ class Elf:
     segments: tuple[tuple[int, bytes, int], ...]
     symbols: dict[str, tuple[int, int]]
     locals: tuple[tuple[str, str, int, int], ...]
-    sections: dict[str, tuple[int, int]]
+    sections: dict[str, tuple[int, bytes]]
     undefined: frozenset[str]
 
 
@@ -172,7 +175,11 @@ def read_elf(path: Path) -> Elf:
         if kind == 1 and size:
             loaded.append((address, data[offset : offset + stored], size))
     heads = [struct.unpack_from("<10I", data, sections_at + i * section_size) for i in range(sections)]
-    named = {text(heads[names_index][4] + head[0]): (head[3], head[5]) for head in heads}
+    named = {
+        text(heads[names_index][4] + head[0]): (head[3], data[head[4] : head[4] + head[5]])
+        for head in heads
+        if head[1] == 1 and head[2] & 2
+    }
     symbols: dict[str, tuple[int, int]] = {}
     undefined: set[str] = set()
     private: list[tuple[str, str, int, int]] = []

@@ -25,9 +25,10 @@ OVERLAYS_AT, LARGEST_OVERLAYS = 0x20, 8
 """Where the image lists its overlays: offset and bytes of each."""
 OVERLAYS = (
     ("activations", "losses", "tables"),
-    ("elements", "move", "dropout"),
-    ("pooling", "channels", "exponents", "sums"),
-    ("batch_norm", "update"),
+    ("elements", "channels", "move", "dropout"),
+    ("pooling", "exponents"),
+    ("batch_norm", "pairs", "lars"),
+    ("update", "sums"),
 )
 """Source files of kernels that share one place in ITCM, where all kernels do not fit beside each other. They lie in
 SDRAM, and the runtime brings those that the next kernel needs. Files of a group may call each other and what is always

@@ -207,7 +207,7 @@ def test_affine_where_32_bits_end(where: str, shift: int) -> None:
     )
     x = np.resize(np.array([[0], [1], [-1], [32767], [-32767], [255]], np.int16), (6, offset.size))
     wide = meaning("affine", value(x), value(scale), value(offset))
-    site, words = Site(shift, shift + 14), {"site": 0, "bits": 16, "activation": 0}
+    site, words = Site(shift, shift + 14), {"site": 0, "bits": 16, "activation": 0, "ties": shift % 2}
     exact, after = rounded(wide, site, words)
     buffers = {"x": x, "scale": scale, "offset": offset, "y": np.zeros_like(x)}
     arguments = {"x_bytes": 2, "pixels": 6, "channels": offset.size, "offset_exponent": 0, **words}
@@ -220,7 +220,7 @@ def test_add_of_small_values_far_apart(where: str, apart: int) -> None:
     """The sum is small enough for a small shift although the exponents are far apart."""
     x, y = np.array([1, -1, 0, 3, 1, 0], np.int16), np.array([5, 32767, -32767, 0, 1, -2], np.int16)
     wide = meaning("add", value(x, apart), value(y, 0))
-    site, words = Site(min(apart, 12), apart), {"site": 0, "bits": 16, "activation": 0}
+    site, words = Site(min(apart, 12), apart), {"site": 0, "bits": 16, "activation": 0, "ties": apart % 2}
     exact, after = rounded(wide, site, words)
     arguments = {"count": x.size, "x_exponent": 0, "y_exponent": 1, **words}
     buffers = {"x": x, "y": y, "z": np.zeros_like(x)}

@@ -3,10 +3,11 @@
 
 uint32_t spindl_requantise_cycles(const spindl_requantise_arguments *a) {
     (void)a;
-    int64_t parts = 7664;
-    parts += (int64_t)(a->rows) * 7664;
-    parts += (int64_t)(a->rows * a->columns * (a->x_bytes == 8)) * 2496;
-    parts += (int64_t)(a->rows * a->columns * (a->x_bytes != 8)) * 4864;
+    int64_t parts = 7678;
+    parts += (int64_t)(a->rows) * 7678;
+    parts += (int64_t)(a->rows * a->columns * (a->x_bytes == 8)) * 2368;
+    parts += (int64_t)(a->rows * a->columns * (a->x_bytes == 4)) * 4736;
+    parts += (int64_t)(a->rows * a->columns * (a->x_bytes == 2)) * 5986;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -71,8 +72,8 @@ uint32_t spindl_relu_gradient_scratch(const spindl_relu_gradient_arguments *a) {
 
 uint32_t spindl_add_cycles(const spindl_add_arguments *a) {
     (void)a;
-    int64_t parts = 14176;
-    parts += (int64_t)(a->count) * 736;
+    int64_t parts = 14302;
+    parts += (int64_t)(a->count) * 752;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -126,10 +127,10 @@ uint32_t spindl_max_pool_scratch(const spindl_max_pool_arguments *a) {
 
 uint32_t spindl_max_pool_gradient_cycles(const spindl_max_pool_gradient_arguments *a) {
     (void)a;
-    int64_t parts = 8794;
-    parts += (int64_t)(a->outputs * a->images) * 11136;
+    int64_t parts = 8843;
+    parts += (int64_t)(a->outputs * a->images) * 11198;
     parts += (int64_t)(a->images * a->outputs * a->output_width) * 515;
-    parts += (int64_t)(a->images * a->outputs * a->output_width * a->kernel_height * a->kernel_width) * 1990;
+    parts += (int64_t)(a->images * a->outputs * a->output_width * a->kernel_height * a->kernel_width) * 1989;
     parts += (int64_t)(a->images * a->outputs * a->output_width * a->channels) * 98;
     parts += (int64_t)(a->images * a->outputs * a->output_width * a->kernel_height * a->kernel_width * a->channels) * 403;
     parts += (int64_t)(a->images * a->dx_rows * a->width * a->channels) * 946;
@@ -143,9 +144,9 @@ uint32_t spindl_max_pool_gradient_scratch(const spindl_max_pool_gradient_argumen
 
 uint32_t spindl_window_sum_cycles(const spindl_window_sum_arguments *a) {
     (void)a;
-    int64_t parts = 5769;
+    int64_t parts = 5993;
     parts += (int64_t)(a->images * a->outputs * a->output_width) * 20215;
-    parts += (int64_t)(a->images * a->outputs * a->output_width * a->channels) * 5413;
+    parts += (int64_t)(a->images * a->outputs * a->output_width * a->channels) * 6405;
     parts += (int64_t)(a->images * a->rows * a->width * a->channels) * 441;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
@@ -157,11 +158,11 @@ uint32_t spindl_window_sum_scratch(const spindl_window_sum_arguments *a) {
 
 uint32_t spindl_window_sum_gradient_cycles(const spindl_window_sum_gradient_arguments *a) {
     (void)a;
-    int64_t parts = -74230;
+    int64_t parts = -74006;
     parts += (int64_t)(a->images * a->rows * a->width) * 2455;
-    parts += (int64_t)(a->images * a->rows * a->width * ((a->channels + 15) / 16)) * 380;
+    parts += (int64_t)(a->images * a->rows * a->width * ((a->channels + 15) / 16)) * 441;
     parts += (int64_t)(a->images * a->rows * a->width * ((a->channels + 15) / 16) * a->outputs * a->output_width) * 548;
-    parts += (int64_t)(a->images * a->rows * a->width * a->channels) * 6074;
+    parts += (int64_t)(a->images * a->rows * a->width * a->channels) * 7062;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -172,9 +173,9 @@ uint32_t spindl_window_sum_gradient_scratch(const spindl_window_sum_gradient_arg
 
 uint32_t spindl_sigmoid_cycles(const spindl_sigmoid_arguments *a) {
     (void)a;
-    int64_t parts = 6950;
-    parts += (int64_t)(a->count * (a->hyperbolic == 0)) * 18277;
-    parts += (int64_t)(a->count * (a->hyperbolic != 0)) * 17918;
+    int64_t parts = 11062;
+    parts += (int64_t)(a->count * (a->hyperbolic == 0)) * 18109;
+    parts += (int64_t)(a->count * (a->hyperbolic != 0)) * 17814;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -186,8 +187,8 @@ uint32_t spindl_sigmoid_scratch(const spindl_sigmoid_arguments *a) {
 uint32_t spindl_sigmoid_gradient_cycles(const spindl_sigmoid_gradient_arguments *a) {
     (void)a;
     int64_t parts = 16912;
-    parts += (int64_t)(a->count * (a->hyperbolic == 0)) * 5440;
-    parts += (int64_t)(a->count * (a->hyperbolic != 0)) * 5408;
+    parts += (int64_t)(a->count * (a->hyperbolic == 0)) * 5376;
+    parts += (int64_t)(a->count * (a->hyperbolic != 0)) * 5344;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -198,9 +199,9 @@ uint32_t spindl_sigmoid_gradient_scratch(const spindl_sigmoid_gradient_arguments
 
 uint32_t spindl_softmax_cycles(const spindl_softmax_arguments *a) {
     (void)a;
-    int64_t parts = 12050;
-    parts += (int64_t)(a->outer * a->inner) * 14900;
-    parts += (int64_t)(a->outer * a->inner * a->length) * 20473;
+    int64_t parts = 5204;
+    parts += (int64_t)(a->outer * a->inner) * 14625;
+    parts += (int64_t)(a->outer * a->inner * a->length) * 20392;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -213,7 +214,7 @@ uint32_t spindl_softmax_gradient_cycles(const spindl_softmax_gradient_arguments 
     (void)a;
     int64_t parts = 14848;
     parts += (int64_t)(a->outer * a->inner) * 2848;
-    parts += (int64_t)(a->outer * a->inner * a->length) * 7360;
+    parts += (int64_t)(a->outer * a->inner * a->length) * 7296;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -224,9 +225,9 @@ uint32_t spindl_softmax_gradient_scratch(const spindl_softmax_gradient_arguments
 
 uint32_t spindl_dropout_cycles(const spindl_dropout_arguments *a) {
     (void)a;
-    int64_t parts = 13120;
+    int64_t parts = 13344;
     parts += (int64_t)(a->images) * 3424;
-    parts += (int64_t)(a->images * a->elements) * 3072;
+    parts += (int64_t)(a->images * a->elements) * 4000;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -237,10 +238,10 @@ uint32_t spindl_dropout_scratch(const spindl_dropout_arguments *a) {
 
 uint32_t spindl_cross_entropy_cycles(const spindl_cross_entropy_arguments *a) {
     (void)a;
-    int64_t parts = 19470;
-    parts += (int64_t)(a->images) * 22592;
-    parts += (int64_t)(a->images * a->classes) * 12421;
-    parts += (int64_t)(a->images * a->classes * (a->dz != 0)) * 12421;
+    int64_t parts = 17262;
+    parts += (int64_t)(a->images) * 20950;
+    parts += (int64_t)(a->images * a->classes) * 12352;
+    parts += (int64_t)(a->images * a->classes * (a->dz != 0)) * 12352;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -251,10 +252,10 @@ uint32_t spindl_cross_entropy_scratch(const spindl_cross_entropy_arguments *a) {
 
 uint32_t spindl_squared_error_cycles(const spindl_squared_error_arguments *a) {
     (void)a;
-    int64_t parts = 14425;
-    parts += (int64_t)(a->images) * 9142;
-    parts += (int64_t)(a->images * a->features) * 8250;
-    parts += (int64_t)(a->images * a->features * (a->dz != 0)) * 8250;
+    int64_t parts = 12847;
+    parts += (int64_t)(a->images) * 8685;
+    parts += (int64_t)(a->images * a->features) * 8224;
+    parts += (int64_t)(a->images * a->features * (a->dz != 0)) * 8224;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -265,10 +266,10 @@ uint32_t spindl_squared_error_scratch(const spindl_squared_error_arguments *a) {
 
 uint32_t spindl_binary_cross_entropy_cycles(const spindl_binary_cross_entropy_arguments *a) {
     (void)a;
-    int64_t parts = 10612;
-    parts += (int64_t)(a->images) * 10551;
-    parts += (int64_t)(a->images * a->features) * 17756;
-    parts += (int64_t)(a->images * a->features * (a->dz != 0)) * 17756;
+    int64_t parts = 10929;
+    parts += (int64_t)(a->images) * 10651;
+    parts += (int64_t)(a->images * a->features) * 17690;
+    parts += (int64_t)(a->images * a->features * (a->dz != 0)) * 17690;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 

@@ -66,7 +66,7 @@ def test_first_line_names_the_executor(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_executors_give_the_same_bits(tmp_path: Path) -> None:
     runs = {}
-    for executor in set(EXECUTORS) - {"emu"}:
+    for executor in EXECUTORS:
         runs[executor] = trainer(executor=executor)
         runs[executor].fit()
     assert_same_state(runs["sim"].state, runs["interpreter"].state)
@@ -74,7 +74,7 @@ def test_executors_give_the_same_bits(tmp_path: Path) -> None:
 
 def test_a_step_of_a_session_can_be_dry() -> None:
     t = trainer()
-    with_state = {name: open_session(name, t.program, t.state) for name in EXECUTORS if name != "emu"}
+    with_state = {name: open_session(name, t.program, t.state) for name in EXECUTORS}
     from spindl.data import batches
 
     inputs = t.inputs(next(batches(t._train.dataset, 16, 0, 0)), t.state.progress)

@@ -10,7 +10,7 @@ from spindl.plan.jobs import Job
 from spindl.plan.share import exchange_tasks, sum_tasks, total_tasks
 from spindl.plan.task import Task
 from spindl.plan.tiles.channels import channel_tasks
-from spindl.plan.tiles.contraction import convolution_tasks, input_gradient_tasks
+from spindl.plan.tiles.contraction import convolution_tasks, input_gradient_tasks, weight_gradient_tasks
 from spindl.plan.tiles.flat import FLAT, FLAT_ROUNDINGS
 from spindl.plan.tiles.images import (
     batch_sum_tasks,
@@ -22,7 +22,6 @@ from spindl.plan.tiles.images import (
 )
 from spindl.plan.tiles.pixels import affine_tasks, sums_tasks
 from spindl.plan.tiles.update import lars_rate_tasks, norm_tasks, update_tasks
-from spindl.plan.tiles.weights import weight_gradient_tasks
 from spindl.plan.tiles.windows import max_pool_gradient_tasks, max_pool_tasks, window_sum_tasks
 
 Builder = Callable[[Draft, int, Job], list[Task]]

@@ -15,7 +15,7 @@ from spindl.plan.draft import Draft, Stored
 from spindl.plan.errors import TooLarge
 from spindl.plan.jobs import Job
 from spindl.plan.layout import aligned
-from spindl.plan.task import At, Call, Move, Regions, Task, pieces, store, store_rows
+from spindl.plan.task import At, Call, Move, Regions, Task, pieces, shares, store, store_rows
 from spindl.plan.tiles.space import Slab, axis, row_shares, rows_seen, slabs, windows_over
 from spindl.program.kernels.contraction import FLAGS
 
@@ -60,10 +60,9 @@ class Geometry:
         return self.kernel[0] * self.kernel[1]
 
 
-def geometry_of(
+def _geometry(
     x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], a: Any, keep_images: bool = False
 ) -> Geometry:
-    """The geometry of a convolution from the shapes of x, w, y; `keep_images`: pointwise ones keep their images."""
     groups = int(a["groups"])
     rows, columns = axis(a, w[2:], 0), axis(a, w[2:], 1)
     images, height, width, outputs, output_width = x[0], x[2], x[3], y[2], y[3]
@@ -81,8 +80,7 @@ def geometry_of(
     )
 
 
-def contraction_words(draft: Draft, job: Job, g: Geometry) -> dict[str, int | At]:
-    """Argument words that all tiles of a contraction share."""
+def _words(draft: Draft, job: Job, g: Geometry) -> dict[str, int | At]:
     assert job.rounding is not None
     node = draft.node(job.rounding.producer)
     requantise = draft.node(job.rounding.requantise)
@@ -130,7 +128,7 @@ def _halves(total: int) -> list[int]:
     return sorted(size for size in sizes if size <= total)
 
 
-def with_scratch(kernel: str, calls: list[Call], regions: Regions) -> tuple[Call, ...]:
+def _with_scratch(kernel: str, calls: list[Call], regions: Regions) -> tuple[Call, ...]:
     """The same calls with a scratch region that is large enough for each of them."""
     needed = max(scratch_bytes(kernel, call.arguments) for call in calls if call.kernel == kernel)
     words: dict[str, int | At] = {"scratch": regions.at("scratch", max(8, needed)), "scratch_bytes": max(8, needed)}
@@ -206,7 +204,7 @@ def convolution_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     node, target = draft.node(r.producer), r.requantise
     x, w = node.inputs
     bias = draft.node(r.bias).inputs[1] if r.bias is not None else None
-    g = geometry_of(draft.node(x).shape, draft.node(w).shape, node.shape, node.attributes)
+    g = _geometry(draft.node(x).shape, draft.node(w).shape, node.shape, node.attributes)
     per = 1 if g.groups == 1 else g.outputs  # channels of the smallest tile
     channels = g.y_channels // per
     w_bytes = per * g.taps * g.inputs * 2
@@ -220,7 +218,7 @@ def convolution_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
         return aligned(x_rows * x_row) + aligned(rows * y_row * tile * per) + 16
 
     flat = g.y_rows == 1 and g.images == 1 and g.y_columns > 1
-    common = contraction_words(draft, job, g)
+    common = _words(draft, job, g)
     if bias is not None:
         common["bias_exponent"] = draft.exponent(bias)
 
@@ -283,7 +281,7 @@ def convolution_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                     }
                     pixels, p_start = slab.rows, slab.top
                 else:
-                    t, b = rows_of(slab, g)
+                    t, b = _seen(slab, g)
                     load_x, at_x = regions.load(
                         f"x{side}",
                         draft.place(x).buffer,
@@ -303,13 +301,12 @@ def convolution_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                 )
                 first = []
             work = int((stop - start) * rows_g.y_columns * o * (g.inputs * g.taps * CYCLES_PER_MAC + CYCLES_PER_RESULT))
-            made = with_scratch("convolution", calls, regions)
+            made = _with_scratch("convolution", calls, regions)
             tasks.append(Task(number, made, regions.sizes, cost=work))
     return tasks
 
 
-def rows_of(slab: Slab, g: Geometry) -> tuple[int, int]:
-    """Rows of x that a slab of rows of y meets."""
+def _seen(slab: Slab, g: Geometry) -> tuple[int, int]:
     if slab.rows == g.y_rows:
         return 0, g.x_rows
     return rows_seen(slab.top, slab.bottom, height=g.x_rows, **g.rows)
@@ -326,7 +323,7 @@ def input_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     assert job.rounding is not None
     node, target = draft.node(job.rounding.producer), job.rounding.requantise
     dy, w = node.inputs
-    g = geometry_of(node.shape, draft.node(w).shape, draft.node(dy).shape, node.attributes)
+    g = _geometry(node.shape, draft.node(w).shape, draft.node(dy).shape, node.attributes)
     grouped = g.groups > 1
     per = g.inputs if grouped else 1
     channels = g.x_channels // per
@@ -347,7 +344,7 @@ def input_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     rows_g = Geometry(
         g.images, height, width, height, width, g.groups, g.inputs, g.outputs, g.kernel, g.rows, g.columns
     )
-    common = contraction_words(draft, job, g)
+    common = _words(draft, job, g)
 
     def scratch_of(tile: int) -> int:
         groups = {"groups": tile} if grouped else {"inputs": tile}
@@ -399,6 +396,187 @@ def input_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                 calls.append(Call(node.op, target, call, (*first, load_y), (save,)))
                 first = []
             work = int((stop - start) * (c1 - c0) * (macs * CYCLES_PER_MAC + width * per * CYCLES_PER_RESULT))
-            made = with_scratch(node.op, calls, regions)
+            made = _with_scratch(node.op, calls, regions)
             tasks.append(Task(number, made, regions.sizes, cost=work))
     return tasks
+
+
+@dataclass(frozen=True)
+class _WeightCut:
+    """Outputs (or groups) of a tile, ranges of gradient groups, whether images are cut into slabs, their rows."""
+
+    tile: int
+    ranges: list[tuple[int, int]]
+    whole: bool
+    most: int
+
+
+def weight_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
+    """Gradients of weights, rounded for each gradient group and added over a range of groups: parts of the sum."""
+    assert job.rounding is not None and job.rounding.summed is not None
+    node, target = draft.node(job.rounding.producer), job.rounding.summed
+    dy, x = node.inputs
+    weight: Any = node.attributes["weight_shape"]
+    g = _geometry(draft.node(x).shape, tuple(weight), draft.node(dy).shape, node.attributes, keep_images=True)
+    size = int(node.attributes["group_size"])
+    count = -(-g.images // size)
+    grouped = g.groups > 1
+    per = g.outputs if grouped else 1
+    channels = g.y_channels // per
+    elements = per * g.taps * g.inputs  # of the smallest tile
+    x_row, y_row = 2 * g.x_columns * g.x_channels, 2 * g.y_columns * g.y_channels
+    common = _words(draft, job, g)
+
+    def scratch_of(tile: int, rows: int) -> int:
+        """For slabs of some rows of y; 0: each image by itself."""
+        words = {**common, "x_pitch": g.x_channels, "y_pitch": g.y_channels, "y_rows": min(rows, g.y_rows) or g.y_rows}
+        words |= {"groups": tile, "outputs": g.outputs} if grouped else {"outputs": tile}
+        words |= {"flags": FLAGS["SUMS"] if rows else 0, "images": max(1, -(-rows // g.y_rows))}
+        return scratch_bytes(node.op, words)
+
+    cut = _choose_weight_cut(draft, node.name, g, size, count, channels, elements, x_row, y_row, scratch_of)
+    stored = draft.keep(target, len(cut.ranges))
+    tasks = []
+    for o0, o1 in pieces(0, channels, cut.tile):
+        for part, (start, stop) in enumerate(cut.ranges):
+            regions, calls, n = Regions(), list[Call](), (o1 - o0) * elements
+            at_w = regions.at("w", 4 * n)
+            words = {**common, "x_pitch": g.x_channels, "y_pitch": g.y_channels}
+            words |= {"groups": o1 - o0} if grouped else {"outputs": (o1 - o0) * per}
+            x_shift, y_shift = (2 * o0 * g.inputs if grouped else 0), 2 * o0 * per
+            begin = part * stored.bytes + 4 * o0 * elements
+            save = store(stored.buffer, begin, 4 * n, at_w, begin + 4 * n)
+            turn = 0
+            if cut.whole:
+                cuts = pieces(start, stop, cut.most)
+                for k, (first, last) in enumerate(cuts):
+                    loads, places = _operand_loads(
+                        draft, regions, x, dy, g, turn, Slab(first, last, 0, g.y_rows), x_row, y_row
+                    )
+                    shape: dict[str, int | At] = {
+                        "images": last - first,
+                        "x_rows": g.x_rows,
+                        "y_rows": g.y_rows,
+                        "top": -g.rows["padding"],
+                        "x": places[0].plus(x_shift),
+                        "y": places[1].plus(y_shift),
+                        "w": at_w,
+                        "flags": FLAGS["ADD"] if k else 0,
+                    }
+                    stores = (save,) if k == len(cuts) - 1 else ()
+                    calls.append(Call(node.op, target, {**words, **shape}, tuple(loads), stores))
+                    turn += 1
+            else:
+                sums = regions.at("sums", 8 * n)
+                for group in range(start, stop):
+                    cuts_s = slabs(
+                        group * size * g.y_rows, min((group + 1) * size, g.images) * g.y_rows, g.y_rows, cut.most, 1, 1
+                    )
+                    for k, slab in enumerate(cuts_s):
+                        loads, places = _operand_loads(draft, regions, x, dy, g, turn, slab, x_row, y_row)
+                        t, b = _seen(slab, g)
+                        shape = {
+                            "images": slab.images,
+                            "x_rows": b - t,
+                            "y_rows": slab.rows,
+                            "top": slab.top * g.rows["stride"] - g.rows["padding"] - t,
+                            "x": places[0].plus(x_shift),
+                            "y": places[1].plus(y_shift),
+                            "w": sums,
+                            "flags": FLAGS["SUMS"] | (FLAGS["ADD"] if k else 0),
+                        }
+                        calls.append(Call(node.op, target, {**words, **shape}, tuple(loads)))
+                        turn += 1
+                    keys = ("first_exponent", "second_exponent", "site", "bits")
+                    finish: dict[str, int | At] = {key: common[key] for key in keys}
+                    finish |= {"sums": sums, "y": at_w, "count": n, "flags": FLAGS["ADD"] if group > start else 0}
+                    calls.append(Call("add_rounded_sums", target, finish, (), (save,) if group == stop - 1 else ()))
+            macs = (stop - start) * size * g.y_rows * g.y_columns * (o1 - o0) * elements
+            work = int(macs * CYCLES_PER_MAC + (stop - start) * n * CYCLES_PER_RESULT)
+            made = _with_scratch(node.op, calls, regions)
+            tasks.append(Task(number, made, regions.sizes, cost=work))
+    return tasks
+
+
+def _operand_loads(
+    draft: Draft, regions: Regions, x: int, dy: int, g: Geometry, turn: int, slab: Slab, x_row: int, y_row: int
+) -> tuple[list[Move], tuple[At, At]]:
+    """Rows of x that a slab of rows of dy meets, and that slab."""
+    side = turn % 2
+    t, b = _seen(slab, g)
+    load_x, at_x = regions.load(
+        f"x{side}", draft.place(x).buffer, (slab.first * g.x_rows + t) * x_row, slab.images * (b - t) * x_row
+    )
+    load_y, at_y = regions.load(
+        f"y{side}", draft.place(dy).buffer, (slab.first * g.y_rows + slab.top) * y_row, slab.images * slab.rows * y_row
+    )
+    return [load_x, load_y], (at_x, at_y)
+
+
+def _choose_weight_cut(
+    draft: Draft,
+    name: str,
+    g: Geometry,
+    size: int,
+    count: int,
+    channels: int,
+    elements: int,
+    x_row: int,
+    y_row: int,
+    scratch_of: Callable[[int, int], int],
+) -> _WeightCut:
+    """The cut with the least predicted time; see _choose."""
+    best: tuple[float, _WeightCut] | None = None
+    cores, smallest = draft.limits.cores, 1 << 60
+    image = aligned(g.x_rows * x_row + 8) + aligned(g.y_rows * y_row + 8)
+    macs = g.y_rows * g.y_columns
+    for tile in sorted({_even(-(-channels // k), channels) for k in range(1, channels + 1)}):
+        parts = -(-channels // tile)
+        n = tile * elements
+        for wanted in sorted({1, *(-(-cores * k // parts) for k in (1, 2, 3))}):
+            ranges = shares(count, wanted)
+            longest = max(b - a for a, b in ranges)
+            left = draft.limits.tile - aligned(4 * n) - ROOM
+            room = (left - scratch_of(tile, 0)) // 2
+            whole, most = size == 1 and image <= room, min(longest, max(1, room // image))
+            calls = -(-longest // most)
+            moved = most * image
+            if not whole:
+                left -= aligned(8 * n)
+                most = g.y_rows * size
+                while most > 1 and 2 * _slab_of(g, most, x_row, y_row) + scratch_of(tile, most) > left:
+                    most = max(1, most * 3 // 4)
+                needed = 2 * _slab_of(g, most, x_row, y_row) + scratch_of(tile, most)
+                if needed > left:
+                    smallest = min(smallest, needed + draft.limits.tile - left)
+                    continue
+                calls = longest * size * -(-g.y_rows // most) + longest
+                moved = _slab_of(g, most, x_row, y_row)
+            one = longest * n * (size * macs * CYCLES_PER_MAC + CYCLES_PER_RESULT + (0 if whole else 8))
+            one += calls * CYCLES_PER_CALL + moved * CYCLES_PER_BYTE + n * 4 * CYCLES_PER_BYTE
+            score = -(-parts * len(ranges) // cores) * one + len(ranges) * channels * elements / cores * 8
+            if best is None or score < best[0]:
+                best = score, _WeightCut(tile, ranges, whole, most)
+    if best is None:
+        raise TooLarge(
+            "the smallest tile of a weight gradient does not fit a core",
+            name,
+            "use fewer channels",
+            smallest,
+            draft.limits.tile,
+        )
+    return best[1]
+
+
+def _even(tile: int, channels: int) -> int:
+    """An even tile where there is one: pixels of even channels lie at whole words."""
+    return tile if channels % 2 else min(channels, tile + tile % 2)
+
+
+def _slab_of(g: Geometry, rows: int, x_row: int, y_row: int) -> int:
+    """Bytes of a slab of rows of dy and of the rows of x that it meets."""
+    if rows >= g.y_rows:
+        images = -(-rows // g.y_rows)
+        return aligned(images * g.x_rows * x_row + 8) + aligned(rows * y_row + 8)
+    seen = min(g.x_rows, (rows - 1) * g.rows["stride"] + (g.kernel[0] - 1) * g.rows["dilation"] + 1)
+    return aligned(seen * x_row + 8) + aligned(rows * y_row + 8)

@@ -25,7 +25,7 @@ OVERLAYS_AT, LARGEST_OVERLAYS = 0x20, 12
 """Where the image lists its overlays: offset and bytes of each."""
 OVERLAID = (
     *("elements", "move", "dropout", "activations", "losses", "tables"),
-    *("pooling", "channels", "sums", "batch_norm", "update", "exponents"),
+    *("pooling", "channels", "sums", "batch_norm", "lars", "update", "exponents"),
 )
 """Source files of kernels that may share one place in ITCM, where all kernels do not fit beside each other; in an order
 that keeps together what is used together. They lie in SDRAM; the runtime brings those that the next kernel needs."""

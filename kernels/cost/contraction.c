@@ -1,6 +1,7 @@
-/* Cycles and scratch bytes of contractions. The cycles are those of the tuned kernels on the emulator: what a call does is counted
- * as the kernel does it, times constants that bench/kernels.py fits. Not in them: tiles that are computed again because a sum
- * left int32, and blocks whose sums are the largest that a site has seen in the step (about 400 cycles each). */
+/* Cycles and scratch bytes of contractions. The cycles are those of the tuned kernels on the emulator: what a call does is
+ * counted as the kernel does it, times constants that bench/kernels.py fits. Not in them: tiles that are computed again
+ * because a sum left int32, and blocks whose sums are the largest that a site has seen in the step (about 500 cycles
+ * each). */
 #include "../arm/scratch.h"
 #include "../arm/sweep.h"
 #include "contraction_cost.h"
@@ -22,7 +23,8 @@ static uint64_t zero_cycles(uint32_t words) {
 }
 
 /* places: results of a block of two columns that exist; of rows where the last column is alone. */
-static void add_sweep(spindl_counts *n, const spindl_tile *t, uint32_t columns, uint64_t block, uint32_t places, bool slow) {
+static void add_sweep(spindl_counts *n, const spindl_tile *t, uint32_t columns, uint64_t block, uint32_t places,
+                      bool slow) {
     const uint32_t blocks = columns / 2, alone = columns & 1, slow_blocks = (slow ? blocks : 0) + alone;
     n->of[COUNT_SWEEPS]++;
     n->known += (blocks + alone) * block;
@@ -202,28 +204,28 @@ static void count_weights(spindl_counts *n, const spindl_tile *t) {
             add_sweep(n, t, t->outputs, block, 2 * there, there < 4);
             if (!by_words) n->known += zero_cycles(2 * pixels);
             for (uint32_t i = 0; i < (by_words ? 1 : there); i++) {
-            const uint32_t tap = (first + i) / t->inputs;
-            const int32_t top = (int32_t)(tap / t->kernel_columns * t->dilation_rows) + t->top;
-            const int32_t left = (int32_t)(tap % t->kernel_columns * t->dilation_columns) + t->left;
-            const uint32_t above = spindl_before_start(t->y_rows, t->stride_rows, top);
-            const uint32_t below = spindl_before_end(t->y_rows, t->stride_rows, top, t->x_rows);
-            const uint32_t low = spindl_before_start(t->y_columns, t->stride_columns, left);
-            const uint32_t high = spindl_before_end(t->y_columns, t->stride_columns, left, t->x_columns);
-            n->of[by_words ? COUNT_GATHERS : COUNT_VALUE_GATHERS]++;
-            if (above >= below || low >= high) {
-                if (by_words) n->known += zero_cycles(2 * pixels);
-                continue;
-            }
-            const uint32_t edge = low + t->y_columns - high, count = high - low;
-            const uint32_t rows = images * (below - above);
-            n->of[by_words ? COUNT_PAIR_ROWS : COUNT_VALUE_ROWS] += rows;
-            if (!by_words) {
-                n->known += rows * (count / 4 * 12 + count % 4 * 9);
-                continue;
-            }
-            n->known += rows * (6 * edge + count / 8 * 40 + count % 8 * 8);
-            if (above) n->known += images * zero_cycles(2 * above * t->y_columns);
-            if (below < t->y_rows) n->known += images * zero_cycles(2 * (t->y_rows - below) * t->y_columns);
+                const uint32_t tap = (first + i) / t->inputs;
+                const int32_t top = (int32_t)(tap / t->kernel_columns * t->dilation_rows) + t->top;
+                const int32_t left = (int32_t)(tap % t->kernel_columns * t->dilation_columns) + t->left;
+                const uint32_t above = spindl_before_start(t->y_rows, t->stride_rows, top);
+                const uint32_t below = spindl_before_end(t->y_rows, t->stride_rows, top, t->x_rows);
+                const uint32_t low = spindl_before_start(t->y_columns, t->stride_columns, left);
+                const uint32_t high = spindl_before_end(t->y_columns, t->stride_columns, left, t->x_columns);
+                n->of[by_words ? COUNT_GATHERS : COUNT_VALUE_GATHERS]++;
+                if (above >= below || low >= high) {
+                    if (by_words) n->known += zero_cycles(2 * pixels);
+                    continue;
+                }
+                const uint32_t edge = low + t->y_columns - high, count = high - low;
+                const uint32_t rows = images * (below - above);
+                n->of[by_words ? COUNT_PAIR_ROWS : COUNT_VALUE_ROWS] += rows;
+                if (!by_words) {
+                    n->known += rows * (count / 4 * 12 + count % 4 * 9);
+                    continue;
+                }
+                n->known += rows * (6 * edge + count / 8 * 40 + count % 8 * 8);
+                if (above) n->known += images * zero_cycles(2 * above * t->y_columns);
+                if (below < t->y_rows) n->known += images * zero_cycles(2 * (t->y_rows - below) * t->y_columns);
             }
         }
     }

@@ -62,7 +62,7 @@ void spindl_sums_y(const spindl_tile *t, uint32_t image, uint32_t p, uint32_t q,
     const uint32_t inputs = t->inputs, taps = t->kernel_rows * t->kernel_columns;
     for (uint32_t i = 0; i < groups * t->outputs; i++) sums[i] = 0;
     for (uint32_t tap = 0, i = 0; i < t->kernel_rows; i++) {
-        const uint32_t r = p * t->stride_rows + i * t->dilation_rows + (uint32_t)t->top; /* large where it is negative */
+        const uint32_t r = p * t->stride_rows + i * t->dilation_rows + (uint32_t)t->top; /* large if negative */
         for (uint32_t j = 0; j < t->kernel_columns; j++, tap++) {
             const uint32_t s = q * t->stride_columns + j * t->dilation_columns + (uint32_t)t->left;
             if (r >= t->x_rows || s >= t->x_columns) continue;

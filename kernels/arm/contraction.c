@@ -1,4 +1,4 @@
-/* options: -Oz --target=thumb-freestanding-eabi */
+/* options: -Oz -mthumb */
 /* Tuned contractions whose results are pixels: convolutions and the gradients of their inputs. */
 #include "call.h"
 

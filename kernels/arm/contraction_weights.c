@@ -1,4 +1,4 @@
-/* options: -Oz --target=thumb-freestanding-eabi */
+/* options: -Oz -mthumb */
 /* The tuned gradient of a convolution's weights. */
 #include "call.h"
 

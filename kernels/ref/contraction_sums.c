@@ -1,4 +1,4 @@
-/* options: -Oz */
+/* options: -Oz -mthumb */
 /* The exact sums of contractions. */
 #include "positions.h"
 

@@ -76,8 +76,8 @@ def columns(x: Tensor, part: Part, kernel: tuple[int, ...], outputs: tuple[int, 
         part: images and rows of the output.
         kernel, outputs: (KH, KW), (OH, OW).
         a: stride, dilation, and padding, of which a negative one means cells that are cut off.
-        stacked: only with a vertical stride of 1. The axis KH is 1, and there are dilation * (KH - 1) more rows: position
-            i of the kernel sees the rows from dilation * i on. A copy then holds less.
+        stacked: only with a vertical stride of 1. The axis KH is 1, and there are dilation * (KH - 1) more rows:
+            position i of the kernel sees the rows from dilation * i on. A copy then holds less.
     """
     images, band = part
     (above, _), (left, _) = a["padding"]
@@ -118,7 +118,7 @@ def _convolved(out: Tensor, x: Tensor, weight: Tensor, a: Any) -> Pieces:
         exact = _sum_over_taps(taps_down, seen.reshape(groups, terms, -1), dilation * outputs[1])
         exact = exact.view(groups * filters, images, -1, outputs[1])
         # stacked, the sums at the end of each image's rows reach across images and mean nothing
-        yield channels_first(out)[:, part[0], part[1]], exact[:, :, :height].contiguous()
+        yield channels_first(out)[:, part[0], part[1]], exact[:, :, :height]
 
 
 def _sum_over_taps(weights: Tensor, columns: Tensor, step: int) -> Tensor:

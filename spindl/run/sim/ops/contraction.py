@@ -206,7 +206,7 @@ def _weight_gradients(node: Node, dy: Tensor, x: Tensor, size: int) -> Iterator[
     lines = [slice(i, i + 1) for i in range(kernel[0])] if stacked else [slice(0, kernel[0])]
     terms = channels * kernel[1] * (1 if stacked else kernel[0])
     totals: list[Tensor] = []
-    most = max(prod(outputs), filters)  # columns and results, per column
+    most = max(prod(outputs), 4 * filters)  # results are gone through more often than columns
     for part in parts(dy.shape[0], (outputs[0], most // outputs[0] + 1), groups * terms, dy.device, size):
         images, band = part
         count, pixels = (images.stop - images.start) // size, (band.stop - band.start) * outputs[1] * size

@@ -187,16 +187,18 @@ def _larger(a: Statistic, b: Statistic) -> Statistic:
 def _weight_gradient(node: Node, target: Target, dy: SimValue, x: SimValue) -> Rounded:
     """The weight gradients of a few groups at a time, rounded and added up (below 2^31)."""
     exponent = dy.exponent + x.exponent
-    filters, channels, _, width = node.shape[1:]
-    totals: dict[int, Tensor] = {}  # by the first row of the kernel; float64 sums of the rounded values
+    result = torch.empty(node.shape[1:], dtype=torch.int32, device=dy.data.device)
+    totals: dict[tuple[int, ...], Tensor] = {}  # float64 sums of the rounded values
     statistics = _Statistics()
-    for _, lines, wide in weight_gradient_parts(node, dy.data, x.data):
+    for (_, part, lines), wide in weight_gradient_parts(node, dy.data, x.data):
         exact = wide.reshape(len(wide), -1)
-        if lines.start not in totals:
-            totals[lines.start] = exact.new_zeros(exact.shape[1], dtype=torch.float64)
-        total = totals[lines.start]
+        place = (part.start, part.stop, lines.start, lines.stop)
+        if place not in totals:
+            totals[place] = exact.new_zeros(exact.shape[1], dtype=torch.float64)
+        total = totals[place]
         for images, columns in blocks(exact.shape, exact.device):
             total[columns] += statistics.round(exact[images, columns], target, exponent).sum(0)
-    rows = [totals[first].view(filters, channels, -1, width) for first in sorted(totals)]
-    result = torch.cat(rows, 2).to(torch.int32)
+    for (first, last, top, bottom), total in totals.items():
+        region = result[first:last, :, top:bottom]
+        region.copy_(total.view(region.shape))
     return statistics.rounded(SimValue(result, target.exponent), exponent)

@@ -61,6 +61,8 @@ def manner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     if request.param == "small pieces":  # parts of images
         monkeypatch.setattr(contraction, "COLUMN_BYTES", {True: 256, False: 256})
         monkeypatch.setattr(pieces, "BLOCK", 8)
+        monkeypatch.setattr(contraction, "BLOCK", 8)
+        monkeypatch.setattr(contraction, "FEWEST_OUTPUTS", 1)
     elif request.param == "short sums":  # int64
         monkeypatch.setattr(contraction, "EXACT_TERMS", 3)
     else:

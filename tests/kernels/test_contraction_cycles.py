@@ -16,7 +16,7 @@ LAYOUTS = {"NT", "NN", "TN"}
 
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_cycles(name: str) -> None:
-    """Within 2 % of what is declared (6 % with few channels, 10 % with one); not slower than recorded (by a thousandth).
+    """Within 2 % of what is declared (6 % with few channels, 10 % with one); at most a thousandth above the record.
 
     A faster kernel needs a new record: python bench/kernels.py --record
     """

@@ -143,7 +143,7 @@ class Elf:
         segments: (address, bytes, size in memory) of what is loaded.
         symbols: name -> (value, size) of defined global symbols.
         locals: (source file, name, value, size) of the others that have a size.
-        sections: name -> (address, size).
+        sections: name -> (address, bytes) of those that hold bytes in memory.
         undefined: names that another file has to define.
     """
 
@@ -151,7 +151,7 @@ class Elf:
     segments: tuple[tuple[int, bytes, int], ...]
     symbols: dict[str, tuple[int, int]]
     locals: tuple[tuple[str, str, int, int], ...]
-    sections: dict[str, tuple[int, int]]
+    sections: dict[str, tuple[int, bytes]]
     undefined: frozenset[str]
 
 
@@ -172,7 +172,11 @@ def read_elf(path: Path) -> Elf:
         if kind == 1 and size:
             loaded.append((address, data[offset : offset + stored], size))
     heads = [struct.unpack_from("<10I", data, sections_at + i * section_size) for i in range(sections)]
-    named = {text(heads[names_index][4] + head[0]): (head[3], head[5]) for head in heads}
+    named = {
+        text(heads[names_index][4] + head[0]): (head[3], data[head[4] : head[4] + head[5]])
+        for head in heads
+        if head[1] == 1 and head[2] & 2
+    }
     symbols: dict[str, tuple[int, int]] = {}
     undefined: set[str] = set()
     private: list[tuple[str, str, int, int]] = []

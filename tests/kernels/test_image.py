@@ -12,7 +12,6 @@ from spindl.program import toolchain
 from spindl.program.image import (
     DATA_GATE,
     DATA_START,
-    ITCM_GATE,
     ROOT,
     VERSION_AT,
     Image,
@@ -45,9 +44,10 @@ def test_the_runtime_fits() -> None:
     assert parts["stack"] >= 2560
 
 
-@pytest.mark.xfail(strict=True, raises=ImageError, reason="all kernels together are larger than the ITCM")
+@pytest.mark.xfail(strict=True, reason="all kernels together are larger than they should be")
 def test_all_kernels_fit() -> None:
-    assert sizes(FOLDER, CACHE)["code in all"] <= ITCM_GATE
+    """28 KB with the largest overlay: the bar. The linker refuses what the ITCM cannot hold."""
+    assert sizes(FOLDER, CACHE)["code in all"] <= 28 * 1024
 
 
 def test_a_file_and_back(image: Image, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_debians_compiler_builds_it_too(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(toolchain, "find_spec", lambda name: None)
     image = build_image(FOLDER, tmp_path, RUNTIME)
     toolchain.compiler.cache_clear()
-    assert len(image.code) <= ITCM_GATE
+    assert len(image.code) <= 0x7F00
 
 
 def test_an_image_with_some_kernels(image: Image) -> None:

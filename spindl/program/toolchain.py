@@ -121,8 +121,11 @@ def link(objects: list[Path], script: str, cache_folder: Path, name: str, option
     if not target.exists():
         script_file, made = (cache_folder / f"{name}-{key}.{_pid()}.{kind}" for kind in ("ld", "elf"))
         script_file.write_text(script)
-        flags = ["-nostartfiles", "-Wl,--gc-sections", f"-Wl,-T,{script_file}", *options]
-        _run([*compiler(), *COMMON, *flags, *map(str, objects), "-o", str(made)], name)
+        # zig brings its helpers by itself; gcc must not bring a C library.
+        zig = "ziglang" in compiler()
+        flags = ["-nostartfiles" if zig else "-nostdlib", "-Wl,--gc-sections", f"-Wl,-T,{script_file}", *options]
+        helpers = [] if zig else ["-lgcc"]
+        _run([*compiler(), *COMMON, *flags, *map(str, objects), *helpers, "-o", str(made)], name)
         script_file.unlink()
         made.replace(target)
     return target

@@ -20,7 +20,10 @@ from spindl.program.image import (
     save_image,
     sizes,
 )
+from spindl.program.kernels import KERNELS
+from spindl.program.schedule import Schedule, Step, Tables, Transfer
 from spindl.program.toolchain import ImageError, compile_object
+from spindl.run.emu.direct import SDRAM, walk
 
 FOLDER, CACHE = ROOT / "kernels", ROOT / "build" / "arm"
 
@@ -128,6 +131,13 @@ def test_debians_compiler_builds_it_too(tmp_path: Path, monkeypatch: pytest.Monk
     image = build_image(FOLDER, tmp_path, RUNTIME)
     toolchain.compiler.cache_clear()
     assert len(image.code) <= 0x7F00
+    given = bytes(range(64))
+    words = KERNELS["copy"].words({"x": 0x400000, "y": 0x400100, "words": 16})
+    load, store = Transfer(SDRAM, 0x400000, 64), Transfer(SDRAM + 64, 0x400100, 64)
+    step = Step(KERNELS["copy"].number, 0, (load,), (store,), words, barrier_after=True)
+    done = walk(image, [Schedule((step,), image.version, Tables(2))] * 2, {SDRAM: given})
+    done.check()
+    assert done.read(SDRAM + 64, 64) == given
 
 
 def test_an_image_with_some_kernels(image: Image) -> None:

@@ -251,7 +251,7 @@ HOT static bool fill_runs(call *c, const contraction *n, const spindl_pixel pixe
 
 /* Results of some pixels by their definition. After a sweep whose sums did not fit, `swept` is true: wrapped sums have
  * been added where results are added. */
-APART static void define(call *c, const contraction *n, const spindl_pixel *pixels, uint32_t count, bool swept) {
+HOT APART static void define(call *c, const contraction *n, const spindl_pixel *pixels, uint32_t count, bool swept) {
     for (; count; count--, pixels++) {
         const uint32_t index = (uint32_t)(pixels->out - n->result.base) / n->result.pitch;
         const uint32_t row = index / n->result.columns, x = index - row * n->result.columns;

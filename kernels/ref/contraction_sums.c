@@ -17,6 +17,11 @@ static mantissas pixel_y(const spindl_tile *t, uint32_t image, uint32_t p, uint3
     return pixel(t->y, image, t->y_rows, t->y_columns, t->y_pitch, p, q);
 }
 
+/* Groups of one input and one output: sums[i] += a[i] * b[i * step]. */
+static void one_by_one(spindl_wide *sums, mantissas a, mantissas b, uint32_t step, uint32_t count) {
+    for (; count; count--, b += step) *sums++ += (int64_t)*a++ * *b;
+}
+
 void spindl_sums_y(const spindl_tile *t, uint32_t image, uint32_t p, uint32_t q, uint32_t group, uint32_t groups,
                    spindl_wide *sums) {
     const uint32_t inputs = t->inputs, taps = t->kernel_rows * t->kernel_columns;
@@ -28,6 +33,10 @@ void spindl_sums_y(const spindl_tile *t, uint32_t image, uint32_t p, uint32_t q,
             if (r >= t->x_rows || s >= t->x_columns) continue;
             mantissas x = pixel_x(t, image, r, s) + group * inputs;
             mantissas w = SPINDL_POINTER(const int16_t, t->w) + (group * t->outputs * taps + tap) * inputs;
+            if (inputs == 1 && t->outputs == 1) {
+                one_by_one(sums, x, w, taps, groups);
+                continue;
+            }
             spindl_wide *to = sums;
             for (uint32_t g = groups; g; g--, x += inputs) {
                 for (uint32_t o = t->outputs; o; o--, w += (taps - 1) * inputs) {
@@ -59,6 +68,10 @@ void spindl_sums_x(const spindl_tile *t, uint32_t image, uint32_t r, uint32_t s,
             if (p >= t->y_rows || q >= t->y_columns) continue;
             mantissas y = pixel_y(t, image, p, q) + group * t->outputs;
             mantissas w = SPINDL_POINTER(const int16_t, t->w) + (group * t->outputs * taps + tap) * inputs;
+            if (inputs == 1 && t->outputs == 1) {
+                one_by_one(sums, y, w, taps, groups);
+                continue;
+            }
             spindl_wide *to = sums;
             for (uint32_t g = groups; g; g--, to += inputs) {
                 for (uint32_t o = t->outputs; o; o--, w += (taps - 1) * inputs) {

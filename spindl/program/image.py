@@ -11,27 +11,20 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from zlib import crc32
 
 from spindl.program.kernels import KERNELS
+from spindl.program.overlays import LARGEST_OVERLAYS, OVERLAYS, arrange, linker_lines
 from spindl.program.toolchain import SOURCES, Elf, ImageError, compile_object, forget_headers, link, read_elf
 
-ITCM_BYTES, DATA_START, DATA_GATE = 32 * 1024, 0x40E000, 8 * 1024
+ITCM_GATE, DATA_START, DATA_GATE = 28 * 1024, 0x40E000, 8 * 1024
 VERSION_AT = 0x14
 """The unused vector holds the image's version."""
 SHIPPED = Path(__file__).parent / "spindl.image"
 """Where an installed package has it."""
 ROOT = Path(__file__).parents[2]
-OVERLAYS_AT, LARGEST_OVERLAYS = 0x20, 8
-"""Where the image lists its overlays: offset and bytes of each."""
-OVERLAYS = (
-    ("activations", "losses", "tables"),
-    ("elements", "move", "dropout"),
-    ("pooling", "channels", "exponents", "sums"),
-    ("batch_norm", "update"),
-)
-"""Source files of kernels that share one place in ITCM, where all kernels do not fit beside each other. They lie in
-SDRAM, and the runtime brings those that the next kernel needs. Files of a group may call each other and what is always
-there."""
+OVERLAYS_AT = 0x20
+"""Where the image lists its overlays: offset in their block, bytes and CRC-32 of each."""
 
 
 @dataclass(frozen=True)
@@ -137,62 +130,49 @@ def link_image(kernels: Path, cache: Path, names: Collection[str] | None = None)
 
 
 def _linked(kernels: Path, cache: Path, names: Collection[str] | None, overlays: tuple[tuple[str, ...], ...]) -> Elf:
-    objects = _objects(kernels, cache, names, overlays)
+    objects = _objects(kernels, cache)
+    chosen = [name for name in KERNELS if names is None or name in names]
+    unknown = sorted(set(names or ()) - set(KERNELS))
+    if unknown:
+        raise ImageError(f"there are no kernels {', '.join(unknown)}", "image")
+    table = kernels / "rt" / "kernel_table.c"
     flat = [path for group in objects.values() for path in group]
-    _check_overlays(flat, overlays)
-    resident = "".join(f"*/{stem}-*.o " for group in overlays for stem in group)
-    script = (kernels / "rt" / "image.ld").read_text()
-    script = script.replace("@RESIDENT@", f"EXCLUDE_FILE({resident})" if resident else "")
-    sections = "".join(
-        f"        .overlay{number} {{ {' '.join(f'*/{stem}-*.o(.text* .rodata*)' for stem in group)} }}\n"
-        for number, group in enumerate(overlays, 1)
-    )
-    script = script.replace("@OVERLAYS@", f"    OVERLAY : {{\n{sections}    }} > ITCM\n" if sections else "")
-    return read_elf(link(flat, script, cache, "image"))
+    place = arrange(flat, chosen, overlays)
+    homes = {name: (path.name, section) for path in flat for name, section in read_elf(path).homes.items()}
+    selection = _selection(cache, {name: place[homes[f"spindl_{name}"]] for name in chosen})
+    resident, shared = linker_lines(place, len(overlays))
+    script = (kernels / "rt" / "image.ld").read_text().replace("@RESIDENT@", resident).replace("@OVERLAYS@", shared)
+    flat.append(compile_object(table, (*_includes(kernels), selection), cache))
+    elf = read_elf(link(flat, script, cache, "image"))
+    start = elf.symbols["overlay_start"][0]
+    for _, name, value, _ in elf.locals:
+        if "Thunk" in name and start <= value < ITCM_GATE:
+            raise ImageError(f"the linker's {name} lies in an overlay, where others may use it", "image")
+    return elf
 
 
 def _stem(path: Path) -> str:
     return path.name.rsplit("-", 1)[0]
 
 
-def _check_overlays(objects: list[Path], overlays: tuple[tuple[str, ...], ...]) -> None:
-    """Code may call what is always there and its own overlay; the table of kernels may name everything."""
-    group_of = {stem: number for number, group in enumerate(overlays, 1) for stem in group}
-    read = {path: read_elf(path) for path in objects}
-    home = {
-        name: group_of[_stem(path)] for path, elf in read.items() if _stem(path) in group_of for name in elf.symbols
-    }
-    for path, elf in read.items():
-        own = group_of.get(_stem(path), 0)
-        for name in sorted(elf.undefined):
-            if home.get(name, own) != own and _stem(path) != "kernel_table":
-                raise ImageError(f"{_stem(path)} calls {name} of overlay {home[name]}", "image", "change OVERLAYS")
+def _includes(kernels: Path) -> tuple[Path, ...]:
+    return (kernels / "include", kernels / "include" / "generated", kernels / "ref")
 
 
-def _objects(
-    kernels: Path, cache: Path, names: Collection[str] | None, overlays: tuple[tuple[str, ...], ...]
-) -> dict[str, list[Path]]:
-    """Folder -> objects of its sources; references that have a tuned version get the suffix _ref."""
+def _objects(kernels: Path, cache: Path) -> dict[str, list[Path]]:
+    """Folder -> objects of its sources, without the table of kernels; references that have a tuned version get the
+    suffix _ref."""
     forget_headers()
-    includes = (kernels / "include", kernels / "include" / "generated", kernels / "ref")
 
-    def made(folder: str, more: tuple[Path, ...] = (), defines: tuple[str, ...] = ()) -> list[Path]:
+    def made(folder: str, defines: tuple[str, ...] = ()) -> list[Path]:
         sources = sorted(path for path in (kernels / folder).glob("*") if path.suffix in SOURCES)
         return [
-            compile_object(path, (*includes, *(more if path.stem == "kernel_table" else ())), cache, defines)
-            for path in sources
+            compile_object(path, _includes(kernels), cache, defines) for path in sources if path.stem != "kernel_table"
         ]
 
     tuned = made("arm")
     renamed = tuple(f"spindl_{name}=spindl_{name}_ref" for name in tuned_kernels(tuned))
-    references = made("ref", (), renamed)
-    group_of = {stem: number for number, group in enumerate(overlays, 1) for stem in group}
-    place = {name: group_of.get(_stem(path), 0) for path in references for name in read_elf(path).symbols}
-    chosen = {name: place.get(f"spindl_{name}", 0) for name in KERNELS if names is None or name in names}
-    unknown = sorted(set(names or ()) - set(KERNELS))
-    if unknown:
-        raise ImageError(f"there are no kernels {', '.join(unknown)}", "image")
-    return {"rt": made("rt", (_selection(cache, chosen),)), "arm": tuned, "ref": references}
+    return {"rt": made("rt"), "arm": tuned, "ref": made("ref", renamed)}
 
 
 def _selection(cache: Path, chosen: Mapping[str, int]) -> Path:
@@ -215,7 +195,7 @@ def _image(elf: Elf) -> Image:
     for number in range(1, LARGEST_OVERLAYS + 1):
         part = elf.sections.get(f".overlay{number}", (0, b""))[1]
         part += bytes(-len(part) % 4)
-        places += len(overlays).to_bytes(4, "little") + len(part).to_bytes(4, "little")
+        places += b"".join(word.to_bytes(4, "little") for word in (len(overlays), len(part), crc32(part)))
         overlays += part
     code = code[:OVERLAYS_AT] + places + code[OVERLAYS_AT + len(places) :]
     sha = _sha(code, data, overlays)
@@ -226,10 +206,9 @@ def _image(elf: Elf) -> Image:
 def sizes(kernels: Path, cache: Path, names: Collection[str] | None = None) -> dict[str, int]:
     """Bytes of code by source file, "helpers" for the compiler's own, overlays (the largest counts), data in DTCM."""
     elf = link_image(kernels, cache, names)
-    overlays = OVERLAYS if ".overlay1" in elf.sections else ()
     home = {
         name: f"{folder}/{_stem(path)}"
-        for folder, paths in _objects(kernels, cache, names, overlays).items()
+        for folder, paths in _objects(kernels, cache).items()
         for path in paths
         for name in read_elf(path).symbols
     }
@@ -238,7 +217,7 @@ def sizes(kernels: Path, cache: Path, names: Collection[str] | None = None) -> d
     named += [(stems.get(Path(file).stem, "helpers"), value, size) for file, _, value, size in elf.locals]
     parts: dict[str, int] = {}
     for part, value, size in named:
-        if value < ITCM_BYTES and size:
+        if value < ITCM_GATE and size:
             parts[part] = parts.get(part, 0) + size
     parts = dict(sorted(parts.items()))
     shared = {name: len(data) for name, (_, data) in sorted(elf.sections.items()) if name.startswith(".overlay")}

@@ -22,7 +22,7 @@ CRC_WORD = 25
 OVERLAY_PER_BYTE, OVERLAY_SHARED_PER_BYTE, OVERLAY_BESIDE = 0.75, 1 / 3, 350
 """Bringing code that waits in SDRAM: at the rate of the core's DMA engine; at that of the chip's SDRAM, which cores
 that do it together share; what of this passes beside the step's own work."""
-OVERLAY_BYTES = 2900
+OVERLAY_BYTES = 2700
 """An overlay's size, on average."""
 BARRIER, BARRIER_PER_CORE = 430, 15
 """From the arrival of the last core to the next step of all, cores of one chip that arrive together."""

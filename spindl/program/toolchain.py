@@ -6,6 +6,7 @@ options of its own in its first line: `/* options: -Os */`.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import struct
@@ -100,7 +101,7 @@ def compile_object(source: Path, includes: tuple[Path, ...], cache_folder: Path,
     target = cache_folder / f"{source.stem}-{key}.o"
     if not target.exists():
         cache_folder.mkdir(parents=True, exist_ok=True)
-        made = target.with_suffix(f".{_pid()}.o")
+        made = target.with_suffix(f".{os.getpid()}.o")
         command = list(compiler())
         if "-mthumb" in options and "ziglang" in command:  # zig knows Thumb as a target only
             command[command.index(ZIG[0])] = ZIG[0].replace("=arm", "=thumb")
@@ -119,7 +120,7 @@ def link(objects: list[Path], script: str, cache_folder: Path, name: str, option
     key = _key(script, *(path.name for path in objects), " ".join(options))
     target = cache_folder / f"{name}-{key}.elf"
     if not target.exists():
-        script_file, made = (cache_folder / f"{name}-{key}.{_pid()}.{kind}" for kind in ("ld", "elf"))
+        script_file, made = (cache_folder / f"{name}-{key}.{os.getpid()}.{kind}" for kind in ("ld", "elf"))
         script_file.write_text(script)
         # zig brings its helpers by itself; gcc must not bring a C library.
         zig = "ziglang" in compiler()
@@ -129,12 +130,6 @@ def link(objects: list[Path], script: str, cache_folder: Path, name: str, option
         script_file.unlink()
         made.replace(target)
     return target
-
-
-def _pid() -> int:
-    from os import getpid
-
-    return getpid()
 
 
 @dataclass(frozen=True)

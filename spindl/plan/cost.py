@@ -15,6 +15,7 @@ from spindl.plan.deal import Placed
 from spindl.plan.plan import Plan
 from spindl.plan.task import Call
 from spindl.program import costs
+from spindl.program.overlays import overlay_of
 from spindl.program.schedule import STEP, TRANSFER
 
 _CLOCK = CHIP.clock.value
@@ -48,9 +49,11 @@ def predict(plan: Plan) -> tuple[PhaseCost, ...]:
     """The cost of every phase."""
     known: dict[tuple[object, ...], int] = {}
     result = []
+    there = [0] * plan.machine.cores  # the overlay in each core's window
     for number, phase in enumerate(plan.phases):
         calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
         kernels = [[_kernel(call, known) for call in each] for each in calls]
+        brings = [_brings(each, there, core) for core, each in enumerate(calls)]
         usual = [call for each in calls for call in each if call.condition is None]
         read = sum(move.bytes * move.rows for call in usual for move in call.loads)
         written = sum(move.bytes * move.rows for call in usual for move in call.stores)
@@ -61,8 +64,8 @@ def predict(plan: Plan) -> tuple[PhaseCost, ...]:
             rate = min(_ENGINE, _SDRAM / max(1.0, 1 + share * (busy - 1)))
             walk = max(
                 (
-                    _walk(tasks, each, rate, _SDRAM / max(1, busy))
-                    for tasks, each in zip(phase.cores, kernels, strict=True)
+                    _walk(tasks, each, codes, rate, _SDRAM / max(1, busy))
+                    for tasks, each, codes in zip(phase.cores, kernels, brings, strict=True)
                 ),
                 default=0.0,
             )
@@ -90,7 +93,19 @@ def _kernel(call: Call, known: dict[tuple[object, ...], int]) -> int:
     return known[key]
 
 
-def _walk(tasks: Sequence[Placed], kernels: Sequence[int], rate: float, crowded: float) -> float:
+def _brings(calls: Sequence[Call], there: list[int], core: int) -> list[bool]:
+    """Which calls have to bring their kernel's code into the core's window; `there` is kept up to date."""
+    result = []
+    for call in calls:
+        number = overlay_of(call.kernel) if call.condition is None else 0
+        result.append(number not in (0, there[core]))
+        there[core] = number or there[core]
+    return result
+
+
+def _walk(
+    tasks: Sequence[Placed], kernels: Sequence[int], brings: Sequence[bool], rate: float, crowded: float
+) -> float:
     """Cycles of one core for one phase; the first loads come while all cores load (`crowded`)."""
     now, engine, asked = 0.0, 0.0, 0.0
     stored = [0.0, 0.0]  # when the stores of the last two steps are done
@@ -106,9 +121,11 @@ def _walk(tasks: Sequence[Placed], kernels: Sequence[int], rate: float, crowded:
             block = STEP.layout.size + TRANSFER.layout.size * (len(call.loads) + len(call.stores))
             begun = now if ordered or not early else asked
             engine = max(engine, begun)
+            if brings[number]:  # at the start of a phase others have theirs already
+                engine += latency + costs.OVERLAY_BYTES / (rate if number else _ENGINE)
             for move in loads:
                 engine += move.rows * latency + move.rows * move.bytes / (crowded if number == 0 else rate)
-            loaded = engine if loads else 0.0
+            loaded = engine if loads or brings[number] else 0.0
             now += costs.step(bool(call.kernel) and not skipped, len(loads), len(stores), rows) + block / 4
             now = max(now, loaded, stored[0])
             asked, early = now, True

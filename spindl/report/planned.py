@@ -1,0 +1,322 @@
+"""Plan -> StepReport: the one place of this room that knows what a Plan looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from spindl.graph.graph import Graph
+from spindl.machine import CHIP, Fact, TopologyError, parse_topology
+from spindl.machine.energy import POWER, idle_watts
+from spindl.plan.ask import cycles
+from spindl.plan.deal import Placed
+from spindl.plan.plan import Plan
+from spindl.plan.task import CORE, Call, Move
+from spindl.program import costs
+from spindl.report.graphs import graph_costs, layers, stages
+from spindl.report.model import (
+    ChipUse,
+    CoreTimeline,
+    EnergyPart,
+    MachineUse,
+    MemoryMap,
+    Origin,
+    Phase,
+    Region,
+    Slice,
+    Stage,
+    StepCost,
+    StepReport,
+    Transfer,
+    Work,
+)
+from spindl.report.timing import Job, Piece, chip_rates, run_phase
+
+DTCM_BASE = 0x400000
+TABLES = "exponents"
+"""The layer under which the first and last phases of a step go."""
+AWAKE: frozenset[Work] = frozenset({"products", "kernel", "runtime"})
+_NOTES = (
+    "Cycles of kernels come from the cost functions beside their code, those of the runtime from measurements on the "
+    "emulator, transfers from the bandwidths of the DMA engine and of the SDRAM, which cores share evenly.",
+)
+_ENERGY_NOTE = (
+    "Energy: boards draw their idle power through the whole step, a core 34 mW more while it is awake; a layer's energy "
+    "is its share of the cycles in kernels."
+)
+
+
+@dataclass(frozen=True)
+class Times:
+    """When everything goes on: what a prediction or a measurement has to give."""
+
+    phases: tuple[Phase, ...]
+    timelines: tuple[CoreTimeline, ...]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Layer and stage of each node of a graph."""
+
+    layers: Sequence[str]
+    stages: Sequence[Stage]
+
+    def of(self, placed: Placed, call: Call) -> tuple[str, Stage, Work]:
+        """Layer, stage and kind of work of a call."""
+        work: Work = "products" if call.kernel.startswith("convolution") else "kernel"
+        if placed.task.job < 0:
+            return TABLES, "other", work
+        return self.layers[call.node], "update" if call.kernel == "halve" else self.stages[call.node], work
+
+
+def labels(graph: Graph) -> Labels:
+    """Of a graph's nodes."""
+    return Labels(layers(graph), stages(graph))
+
+
+def plan_report(plan: Plan, graph_name: str = "train") -> StepReport:
+    """The modelled step of a plan."""
+    return step_report(plan, graph_name, Origin("modelled", "plan"), predicted_times(plan), _NOTES)
+
+
+def step_report(plan: Plan, graph_name: str, origin: Origin, times: Times, notes: tuple[str, ...] = ()) -> StepReport:
+    """A plan's step with times from anywhere."""
+    total = max((phase.end for phase in times.phases), default=0.0)
+    energy = energy_parts(plan.machine.name, times.timelines, total)
+    joules = sum(part.joules for part in energy) if energy else None
+    return StepReport(
+        graph_name,
+        plan.machine.name,
+        _images(plan.graph),
+        origin,
+        CHIP.clock.value,
+        total,
+        _with_energy(_step_costs(plan, times.timelines), joules),
+        times.phases,
+        times.timelines,
+        (),
+        sdram_map(plan),
+        dtcm_map(plan, 0),
+        _use(plan, times.timelines),
+        energy,
+        (*notes, _ENERGY_NOTE) if energy else notes,
+    )
+
+
+def _images(graph: Graph) -> int:
+    return next((n.shape[0] for n in graph.nodes if n.op == "input" and n.attributes.get("batched") and n.shape), 0)
+
+
+# --- times -----------------------------------------------------------------------------------------------------------
+
+
+def calls_of(plan: Plan, core: int) -> list[list[tuple[Placed, Call]]]:
+    """The calls of a core, by phase."""
+    return [[(placed, call) for placed in phase.cores[core] for call in placed.task.calls] for phase in plan.phases]
+
+
+def predicted_times(plan: Plan) -> Times:
+    """Times from the kernels' cost functions and the facts of the chip."""
+    cores = range(plan.machine.cores)
+    calls, named = [calls_of(plan, core) for core in cores], labels(plan.graph)
+    now, rates = 0.0, chip_rates()
+    phases: list[Phase] = []
+    slices: list[list[Slice]] = [[] for _ in cores]
+    transfers: list[list[Transfer]] = [[] for _ in cores]
+    for number, phase in enumerate(plan.phases):
+        result = run_phase([_jobs(calls[core][number], named) for core in cores], now, rates)
+        end = max([now, *(s[-1].end for s, _ in result if s), *(t[-1].end for _, t in result if t)])
+        barrier = end if number == len(plan.phases) - 1 else end + costs.barrier(plan.machine.cores)
+        for core, (busy, moved) in enumerate(result):
+            slices[core] += busy
+            transfers[core] += moved
+            free = busy[-1].end if busy else now
+            if barrier > free:
+                slices[core].append(Slice(free, barrier, "wait_barrier", "waiting at the barrier"))
+        phases.append(Phase(phase.name, now, barrier))
+        now = barrier
+    lines = (CoreTimeline((0, 0), core, tuple(slices[core]), tuple(transfers[core])) for core in cores)
+    return Times(tuple(phases), tuple(lines))
+
+
+def _jobs(calls: Sequence[tuple[Placed, Call]], named: Labels) -> list[Job]:
+    def pieces(moves: Sequence[Move]) -> tuple[Piece, ...]:
+        return tuple(Piece(move.buffer, move.bytes * move.rows, move.rows) for move in moves)
+
+    jobs = []
+    for place, (placed, call) in enumerate(calls):
+        layer, stage, work = named.of(placed, call)
+        first = call is placed.task.calls[0]
+        ordered = place == 0 or call.condition is not None or (placed.ordered and first)
+        # a call with a condition runs once in thousands of steps: the prediction leaves it out
+        length = cycles(call.kernel, call.arguments) if call.kernel and call.condition is None else 0
+        rows = sum(move.rows for move in (*call.loads, *call.stores))
+        overhead = costs.step(bool(call.kernel), len(call.loads), len(call.stores), rows)
+        loads, stores = pieces(call.loads), pieces(call.stores)
+        jobs.append(Job(call.kernel, layer, stage, work, length, overhead, loads, stores, ordered))
+    return jobs
+
+
+# --- costs -----------------------------------------------------------------------------------------------------------
+
+
+def _step_costs(plan: Plan, timelines: Sequence[CoreTimeline]) -> list[StepCost]:
+    """By layer and stage, in the order in which they first run."""
+    named = labels(plan.graph)
+    products = {(cost.layer, cost.stage): cost.multiply_accumulates for cost in graph_costs(plan.graph)}
+    moved: dict[tuple[str, Stage], int] = {}
+    for core in range(plan.machine.cores):
+        for phase in calls_of(plan, core):
+            for placed, call in phase:
+                layer, stage, _ = named.of(placed, call)
+                size = sum(move.bytes * move.rows for move in (*call.loads, *call.stores))
+                if call.condition is None:
+                    moved[layer, stage] = moved.get((layer, stage), 0) + size
+    spent: dict[tuple[str, Stage], list[float]] = {key: [0.0, 0.0, 0.0] for key in moved}
+    for line in timelines:
+        for piece in line.slices:
+            key = (piece.layer, piece.stage)
+            if piece.layer and key in spent:
+                length = piece.end - piece.start
+                spent[key][0] += length * (piece.work in AWAKE)  # the runtime works for the layer, too
+                spent[key][1] += length * (piece.work == "products")
+                spent[key][2] += length * (piece.work == "wait_dma")
+    return [
+        StepCost(
+            *key,
+            products.get(key),
+            kernel,
+            of_products or None,
+            waiting,
+            moved[key],
+        )
+        for key, (kernel, of_products, waiting) in spent.items()
+    ]
+
+
+def _with_energy(costs: Sequence[StepCost], joules: float | None) -> tuple[StepCost, ...]:
+    """Energy of the whole step, shared out by cycles in kernels."""
+    total = sum(cost.cycles or 0 for cost in costs)
+    if joules is None or not total:
+        return tuple(costs)
+    return tuple(replace(cost, joules=joules * (cost.cycles or 0) / total) for cost in costs)
+
+
+def energy_parts(machine: str, timelines: Sequence[CoreTimeline], total: float) -> tuple[EnergyPart, ...]:
+    """Energy of a step; empty for a machine whose power is not known."""
+    try:
+        idle = idle_watts(parse_topology(machine))
+    except TopologyError:
+        return ()
+    clock = CHIP.clock.value
+
+    def awake(works: frozenset[Work]) -> float:
+        return sum(s.end - s.start for line in timelines for s in line.slices if s.work in works) / clock
+
+    def part(name: str, watts: Fact, seconds: float) -> EnergyPart:
+        return EnergyPart(name, watts.value * seconds, watts.low * seconds, watts.high * seconds)
+
+    return (
+        part("idle power of the machine", idle, total / clock),
+        part("cores in products", POWER.core, awake(frozenset({"products"}))),
+        part("cores in other kernels", POWER.core, awake(frozenset({"kernel"}))),
+        part("cores in the runtime", POWER.core, awake(frozenset({"runtime"}))),
+    )
+
+
+def _use(plan: Plan, timelines: Sequence[CoreTimeline]) -> MachineUse | None:
+    try:
+        places = parse_topology(plan.machine.name).places
+    except TopologyError:
+        return None
+    busy = sum(s.end - s.start for line in timelines for s in line.slices if s.work in AWAKE)
+    chips = places[: plan.machine.chips]
+    return MachineUse(
+        plan.machine.name, tuple(ChipUse(p.x, p.y, plan.machine.cores, plan.bytes, busy) for p in chips)
+    )
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+def buffer_kind(name: str, graph: Graph, named: Labels) -> str:
+    """What a buffer of SDRAM is for."""
+    first, _, rest = name.partition("/")
+    if first == "node":
+        index = int(rest)
+        if graph.nodes[index].op == "narrow":
+            return "weights"
+        return "activations" if named.stages[index] == "forward" else "gradients"
+    if first == "state" and rest.startswith("weights/"):
+        return "weights"
+    if first == "state" and rest not in ("sites", "words"):
+        return "optimiser state" if not rest.startswith("running/") else "statistics"
+    return {"input": "inputs", "constant": "constants", "zeros": "constants"}.get(first, "exponents")
+
+
+def _buffer_title(name: str, graph: Graph) -> str:
+    first, _, rest = name.partition("/")
+    if first != "node":
+        return name
+    node = graph.nodes[int(rest)]
+    return f"{node.name}: {node.op} {list(node.shape)}"
+
+
+def sdram_map(plan: Plan) -> MemoryMap:
+    """Every buffer of a chip over the phases."""
+    named = labels(plan.graph)
+    regions = tuple(
+        Region(
+            _buffer_title(name, plan.graph),
+            buffer_kind(name, plan.graph, named),
+            plan.addresses[name],
+            plan.buffers[name].size,
+            first,
+            min(last + 1, len(plan.phases)),
+        )
+        for name, (first, last) in plan.lives.items()
+    )
+    return MemoryMap("SDRAM of a chip", plan.machine.sdram, plan.bytes, 0, "phase", len(plan.phases), regions)
+
+
+def dtcm_map(plan: Plan, core: int) -> MemoryMap:
+    """A core's data memory: in each phase, the task that needs most."""
+    end = DTCM_BASE + int(CHIP.dtcm.value)
+    regions = [Region("runtime, stack", "runtime", plan.machine.tiles[1], end - plan.machine.tiles[1], 0, len(plan.phases))]
+    edges = sorted(plan.fixed.items(), key=lambda item: item[1])
+    for number, (name, address) in enumerate(edges):
+        behind = edges[number + 1][1] if number + 1 < len(edges) else address
+        if behind > address:
+            regions.append(
+                Region(f"{name.removeprefix(CORE)} of the core", "tables", address, behind - address, 0, len(plan.phases))
+            )
+    for number, phase in enumerate(plan.phases):
+        if not phase.cores[core]:
+            continue
+        placed = max(phase.cores[core], key=lambda each: each.task.footprint)
+        kinds = _region_kinds(placed)
+        regions += [
+            Region(f"{name} ({phase.name})", kinds.get(name, "scratch"), placed.addresses[name], size, number, number + 1)
+            for name, size in placed.task.regions.items()
+            if size
+        ]
+    used = max((r.address + r.bytes for r in regions), default=DTCM_BASE) - DTCM_BASE
+    return MemoryMap(
+        f"data memory of core {core}: the largest task of each phase",
+        int(CHIP.dtcm.value),
+        used,
+        DTCM_BASE,
+        "phase",
+        len(plan.phases),
+        tuple(regions),
+    )
+
+
+def _region_kinds(placed: Placed) -> Mapping[str, str]:
+    """Regions that transfers fill, and those that they empty."""
+    kinds: dict[str, str] = {}
+    for call in placed.task.calls:
+        kinds |= {move.at.region: "operands" for move in call.loads}
+    for call in placed.task.calls:
+        kinds |= {move.at.region: "results" for move in call.stores}
+    return kinds

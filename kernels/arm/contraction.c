@@ -1,9 +1,10 @@
-/* options: -Os --target=thumb-freestanding-eabi */
+/* options: -Oz --target=thumb-freestanding-eabi */
 /* Tuned contractions: what gathers panels, and what begins, repeats and ends sweeps. The loops are in sweep.S. */
 #include "positions.h"
 #include "scratch.h"
 #include "sweep.h"
 
+#define HOT __attribute__((target("arm")))
 #define APART __attribute__((noinline)) /* code that is not often run, kept once */
 
 _Static_assert(offsetof(spindl_sweep, start) == SWEEP_START && offsetof(spindl_sweep, b) == SWEEP_B &&
@@ -79,18 +80,17 @@ APART static int begin(call *c, const spindl_tile *t, spindl_side direction, spi
     c->start = (int32_t *)(at += parts.taps);
     c->exact_sums = (spindl_wide *)(void *)(at += parts.start);
     c->bounds.zeros = (int16_t *)(at += parts.sums);
-    spindl_zeros((uint32_t *)(void *)at, parts.zeros / 4);
+    spindl_fill((uint32_t *)(void *)at, parts.zeros / 4, 0);
     spindl_sweep *const s = c->sweep = (spindl_sweep *)(at + parts.zeros + parts.panel);
     const int32_t shift = sums ? 0 : c->finish.rounding.shift;
     s->rounding = &c->finish.rounding;
-    s->start_step = 0;
     s->shift = shift;
     c->rounded = !sums;
     c->exact = scratch_is_tiny(t) || shift < 0 || shift > 31 || c->finish.sum_shift;
     const bool add32 = direction == SPINDL_RESULT_W && !(t->flags & SPINDL_FLAG_NARROW);
     s->kind = sums ? SWEEP_ADD64 : add32 ? SWEEP_ADD32 : t->flags & SPINDL_FLAG_RELU;
     c->end = (const char *const[]){spindl_end_round, spindl_end_relu, spindl_end_add32, spindl_end_add64}[s->kind];
-    c->start[0] = c->start[1] = c->exact ? 0 : half_of(shift);
+    if (!c->exact) spindl_fill((uint32_t *)c->start, parts.start / 4, (uint32_t)half_of(shift));
     if (!sums) set_threshold(s);
     return SPINDL_OK;
 }
@@ -105,8 +105,6 @@ static void begin_with_bias(call *c, uint32_t group) {
         c->start[o] = (int32_t)value;
         if (value != c->start[o]) c->exact = true;
     }
-    if (outputs & 1) c->start[outputs] = 0;
-    c->sweep->start_step = 8;
 }
 
 /* Where a loop is entered that is to make `count` steps. */
@@ -117,19 +115,19 @@ static uint32_t entry_of(const char *loop, uint32_t count, uint32_t steps, uint3
 
 /* Sweeps over `columns` columns, of which the last may be alone. False if a sum did not fit.
  * valid: places of each block that exist; where the others must not be touched, `careful` says so. */
-static bool sweep_columns(call *c, const void *b, void *out, uint32_t columns, uint32_t valid, bool careful) {
+HOT APART static bool sweep_columns(call *c, const void *b, void *out, uint32_t columns, uint32_t valid, bool careful) {
     spindl_sweep *const s = c->sweep;
     uint32_t *const end = (uint32_t *)s - 1;
     s->start = c->start;
     s->b = b;
     s->out = out;
-    s->blocks = (int32_t)(columns / 2);
+    s->end = c->start + (columns & ~1u);
     s->valid = valid;
     *end = (uint32_t)(uintptr_t)(careful ? spindl_end_slow : c->end);
     const bool fit = spindl_sweep_run(s);
     if (!(columns & 1)) return fit;
     const int32_t pitch = s->pitch;
-    s->blocks = 1;
+    s->end += 2;
     s->valid = valid & c->alone;
     s->pitch = c->alone_pitch;
     *end = (uint32_t)(uintptr_t)spindl_end_slow;
@@ -145,7 +143,7 @@ typedef struct {
     uint32_t width, saturated;
 } before;
 
-static before seen(const call *c) {
+HOT static before seen(const call *c) {
     const spindl_rounding *const r = &c->finish.rounding;
     return (before){r->magnitude, r->fast, r->width, r->saturated};
 }
@@ -157,11 +155,6 @@ static void forget(call *c, before old) {
     r->width = old.width;
     r->saturated = old.saturated;
     c->context->tiles_redone++;
-}
-
-/* Ends panels whose last place has no partner. */
-static void pad(uint32_t *panel, uint32_t k) {
-    for (uint32_t row = 0; row < 4; row++) ((int16_t *)panel)[(k >> 1) * 8 + 2 * row + 1] = 0;
 }
 
 
@@ -187,14 +180,15 @@ typedef struct {
     uint32_t groups; /* 1, or all where sums are made by the definition */
     bool by_words;
     bool joined;     /* all taps make one sum: columns lie tap after tap */
-    uint32_t taps;
+    uint32_t taps, entry; /* number of taps; where the loop is entered */
     uint32_t in_row; /* taps that lie side by side in memory, if they are all inside: 1 or kernel_columns */
     int32_t span[2]; /* rows and columns from the first tap to the last, if these are not negative */
 } contraction;
 
 /* Puts `count` places of the sum, from place k on, of one tap of 4 pixels into a panel of pairs; k and count are even where
- * whole words can be moved. Returns how many pixels have the tap inside the other tensor. */
-APART static uint32_t gather(const call *c, const contraction *n, uint32_t *panel, uint32_t k, uint32_t count,
+ * whole words can be moved. A last place without a partner is left with any: the columns have 0 there. Returns how many
+ * pixels have the tap inside the other tensor. */
+HOT APART static uint32_t gather(const call *c, const contraction *n, uint32_t *panel, uint32_t k, uint32_t count,
                              const spindl_pixel pixels[4], const spindl_tap *at) {
     if (n->by_words) return spindl_gather_rows(panel + 2 * k, count / 2, pixels, at, &c->bounds);
     uint32_t inside = 0;
@@ -209,7 +203,7 @@ APART static uint32_t gather(const call *c, const contraction *n, uint32_t *pane
     return inside;
 }
 
-static bool all_inside(const call *c, const contraction *n, const spindl_pixel pixels[4]) {
+HOT static bool all_inside(const call *c, const contraction *n, const spindl_pixel pixels[4]) {
     for (uint32_t i = 0; i < 4; i++) {
         if (pixels[i].row < 0 || pixels[i].row + n->span[0] >= (int32_t)c->bounds.rows || pixels[i].column < 0 ||
             pixels[i].column + n->span[1] >= (int32_t)c->bounds.columns) {
@@ -220,30 +214,27 @@ static bool all_inside(const call *c, const contraction *n, const spindl_pixel p
 }
 
 /* One run of all taps. */
-static void fill_joined(call *c, const contraction *n, const spindl_pixel pixels[4]) {
+HOT static void fill_joined(call *c, const contraction *n, const spindl_pixel pixels[4]) {
     const uint32_t sum = n->taps * n->channels, even = scratch_even(sum);
     uint32_t *const panel = (uint32_t *)c->sweep - 3 - 2 * even;
     c->sweep->panel = panel;
-    panel[0] = entry_of(spindl_sweep_nt, even / 2, SWEEP_PAIRS, SWEEP_PAIR_BYTES);
+    panel[0] = n->entry;
     const uint32_t step = n->in_row > 1 && all_inside(c, n, pixels) ? n->in_row : 1;
     const uint32_t count = step * n->channels;
     for (uint32_t i = 0, k = 0; i < n->taps; i += step, k += count) gather(c, n, panel + 1, k, count, pixels, &c->taps[i]);
-    if (sum & 1) pad(panel + 1, sum - 1);
     panel[1 + 2 * even] = SPINDL_SENTINEL;
     c->sweep->b = n->b;
 }
 
 /* One run for each tap that meets anything; false if there is none. */
-static bool fill_runs(call *c, const contraction *n, const spindl_pixel pixels[4]) {
+HOT static bool fill_runs(call *c, const contraction *n, const spindl_pixel pixels[4]) {
     const uint32_t even = scratch_even(n->channels), run = 2 * even + SCRATCH_RUN_WORDS;
-    const uint32_t entry = entry_of(spindl_sweep_nn, even / 2, SWEEP_PAIRS, SWEEP_PAIR_BYTES);
     uint32_t *at = (uint32_t *)c->sweep - 3 - 2 * even; /* backwards from the last run */
     int32_t later = 0;
     bool any = false;
     for (uint32_t i = n->taps; i-- > 0;) {
         if (!gather(c, n, at + 1, 0, n->channels, pixels, &c->taps[i])) continue;
-        at[0] = entry;
-        if (n->channels & 1) pad(at + 1, n->channels - 1);
+        at[0] = n->entry;
         at[1 + 2 * even] = SPINDL_SENTINEL;
         if (any) {
             at[2 + 2 * even] = (uint32_t)(uintptr_t)spindl_next_run;
@@ -278,7 +269,7 @@ APART static void define(call *c, const contraction *n, const spindl_pixel *pixe
 
 /* The results of the last `count` of four pixels. The others are not there: they give what the first one gives, which is
  * written over it once more, or zeros where results are added. */
-static void four_pixels(call *c, const contraction *n, spindl_pixel pixels[4], uint32_t count) {
+HOT static void four_pixels(call *c, const contraction *n, spindl_pixel pixels[4], uint32_t count) {
     const uint32_t missing = 4 - count;
     if (c->exact) {
         define(c, n, pixels + missing, count, false);
@@ -304,7 +295,7 @@ static void four_pixels(call *c, const contraction *n, spindl_pixel pixels[4], u
     define(c, n, pixels + missing, count, true);
 }
 
-APART static void all_pixels(call *c, const contraction *n, const area *area) {
+APART HOT static void all_pixels(call *c, const contraction *n, const area *area) {
     spindl_pixel pixels[4];
     uint32_t count = 0;
     c->bounds.rows = n->from.rows;
@@ -345,7 +336,7 @@ static uint32_t result_bytes_of(const call *c) {
 APART static void clear(const call *c, uint32_t address, uint32_t pixels, uint32_t channels, uint32_t pitch) {
     if (c->rounded || c->t->flags & SPINDL_FLAG_ADD) return;
     uint32_t *to = SPINDL_POINTER(uint32_t, address);
-    for (; pixels; pixels--, to += 2 * pitch) spindl_zeros(to, 2 * channels);
+    for (; pixels; pixels--, to += 2 * pitch) spindl_fill(to, 2 * channels, 0);
 }
 
 /* Copies rows of values that shall begin at whole words. */
@@ -378,6 +369,7 @@ int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_con
         .columns = t->outputs,
         .by_words = !(t->inputs & 1) && scratch_aligned(t->x, t->x_pitch, t->groups, t->inputs),
         .taps = taps,
+        .entry = entry_of(spindl_sweep_nt, even / 2, SWEEP_PAIRS, SWEEP_PAIR_BYTES),
         .joined = true,
         .in_row = t->dilation_columns == 1 && t->x_pitch == t->inputs ? t->kernel_columns : 1,
         .span = {(int32_t)((t->kernel_rows - 1) * t->dilation_rows), (int32_t)((t->kernel_columns - 1) * t->dilation_columns)},
@@ -429,6 +421,7 @@ int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_ar
         .channels = t->outputs,
         .columns = t->inputs,
         .by_words = !(t->outputs & 1) && scratch_aligned(t->y, t->y_pitch, t->groups, t->outputs),
+        .entry = entry_of(spindl_sweep_nn, (t->outputs + 1) / 2, SWEEP_PAIRS, SWEEP_PAIR_BYTES),
     };
     c.sweep->out_step = 2 * (int32_t)result_bytes;
     c.sweep->pitch = 2 * (int32_t)(taps * inputs);
@@ -440,7 +433,7 @@ int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_ar
         mantissas w = SPINDL_POINTER(const int16_t, t->w) + n.group * t->outputs * taps * t->inputs;
         if (!c.exact && copy) {
             w = copy_even(&c, w, t->outputs * taps, t->inputs, t->inputs);
-            if (t->outputs & 1) spindl_zeros((uint32_t *)(void *)c.columns + t->outputs * taps * inputs / 2, taps * inputs / 2);
+            if (t->outputs & 1) spindl_fill((uint32_t *)(void *)c.columns + t->outputs * taps * inputs / 2, taps * inputs / 2, 0);
         }
         n.b = (const uint8_t *)w;
         for (uint32_t a = 0; a < t->stride_rows; a++) {
@@ -487,18 +480,19 @@ static void next_weight(const spindl_tile *t, weight *w) {
 }
 
 /* x at four channels of one tap, for all positions of y in some images. */
-static void gather_tap(const spindl_tile *t, uint32_t *to, mantissas x, uint32_t images, const weight *w) {
-    const spindl_window v = spindl_window_of(t, w->row, w->column);
+static void gather_tap(const spindl_tile *t, uint32_t *to, mantissas x, uint32_t images,
+                       const spindl_window *window) {
+    const spindl_window v = *window;
     if (!v.rows) {
-        spindl_zeros(to, 2 * images * t->y_rows * t->y_columns);
+        spindl_fill(to, 2 * images * t->y_rows * t->y_columns, 0);
         return;
     }
     const uint32_t high = t->y_columns - v.low - v.columns, below = t->y_rows - v.above - v.rows;
-    spindl_pairs from = {v.rows, v.low, v.columns, high, x + v.from + w->channel, v.step, v.row_step};
+    spindl_pairs from = {v.rows, v.low, v.columns, high, x + v.from, v.step, v.row_step};
     for (; images; images--, from.from += t->x_rows * t->x_columns * t->x_pitch) {
-        if (v.above) to = spindl_zeros(to, 2 * v.above * t->y_columns);
+        if (v.above) to = spindl_fill(to, 2 * v.above * t->y_columns, 0);
         to = spindl_gather_pairs(to, &from);
-        if (below) to = spindl_zeros(to, 2 * below * t->y_columns);
+        if (below) to = spindl_fill(to, 2 * below * t->y_columns, 0);
     }
 }
 
@@ -559,7 +553,9 @@ APART static void weights_of(call *c, uint32_t group, uint32_t image, uint32_t i
     c->alone_pitch = s->pitch;
     const uint32_t result_bytes = result_bytes_of(c);
     uint32_t at = group * t->outputs * sum;
-    weight four[4] = {{0, 0, 0}};
+    weight four[4];
+    four->row = four->column = four->channel = 0;
+    spindl_window window = {0};
     for (uint32_t left = sum; left;) {
         const uint32_t count = left < 4 ? left : 4;
         for (uint32_t i = 1; i < 4; i++) {
@@ -569,9 +565,11 @@ APART static void weights_of(call *c, uint32_t group, uint32_t image, uint32_t i
         bool fits = !c->exact;
         const before old = seen(c);
         if (fits) {
-            if (by_words) gather_tap(t, panel + 1, x, images, four);
-            else {
-                spindl_zeros(panel + 1, 2 * pixels);
+            if (by_words) {
+                if (!four->channel) window = spindl_window_of(t, four->row, four->column);
+                gather_tap(t, panel + 1, x + four->channel, images, &window);
+            } else {
+                spindl_fill(panel + 1, 2 * pixels, 0);
                 for (uint32_t i = 0; i < count; i++) {
                     gather_values(t, (int16_t *)(void *)(panel + 1) + i, x, images, &four[i]);
                 }
@@ -596,7 +594,7 @@ int spindl_convolution_weight_gradient(const spindl_convolution_weight_gradient_
     if (error) return error;
     const uint32_t sum = t->kernel_rows * t->kernel_columns * t->inputs, result_bytes = result_bytes_of(&c);
     if (!(t->flags & (SPINDL_FLAG_ADD | SPINDL_FLAG_NARROW))) {
-        spindl_zeros(SPINDL_POINTER(uint32_t, t->w), t->groups * t->outputs * sum * (result_bytes / 4));
+        spindl_fill(SPINDL_POINTER(uint32_t, t->w), t->groups * t->outputs * sum * (result_bytes / 4), 0);
     }
     spindl_sweep *const s = c.sweep;
     const int32_t half_row = 2 * (int32_t)result_bytes, advanced = result_bytes == 2 ? 2 : 0;

@@ -5,17 +5,16 @@
     .cpu arm968e-s
     .arm
 
-@ uint32_t *spindl_zeros(uint32_t *to, uint32_t words)
-    .section .text.zeros, "ax"
+@ uint32_t *spindl_fill(uint32_t *to, uint32_t words, uint32_t value)
+    .section .text.fill, "ax"
     .p2align 2
-    .global spindl_zeros
-    .type spindl_zeros, %function
-spindl_zeros:
+    .global spindl_fill
+    .type spindl_fill, %function
+spindl_fill:
     push {r4, lr}
-    mov r2, #0
-    mov r3, #0
-    mov r4, #0
-    mov r12, #0
+    mov r3, r2
+    mov r4, r2
+    mov r12, r2
     subs r1, r1, #16
     bmi 2f
 1:  stmia r0!, {r2, r3, r4, r12}
@@ -113,13 +112,14 @@ spindl_gather_pairs:
     zero_pairs r4
     mov r1, r8
     add r8, r8, r10
-    subs lr, r5, #4
+    subs lr, r5, #8
     bmi 2f
-1:  pairs
+1:  .rept 4
     pairs
-    subs lr, lr, #4
+    .endr
+    subs lr, lr, #8
     bpl 1b
-2:  adds lr, lr, #4
+2:  adds lr, lr, #8
     beq 4f
 3:  ldr r7, [r1, #4]
     ldr r2, [r1], r9

@@ -42,13 +42,13 @@ static inline spindl_scratch_parts scratch_parts(const spindl_tile *t, spindl_si
     const uint32_t taps = t->kernel_rows * t->kernel_columns, inputs = scratch_even(t->inputs);
     const uint32_t outputs = scratch_even(t->outputs), sum = scratch_even(taps * t->inputs);
     const bool copy = scratch_copies_columns(t, direction);
-    spindl_scratch_parts parts = {0, 16 * taps, 8, 0, 0, 0, 0};
+    spindl_scratch_parts parts = {0, 16 * taps, 0, 0, 0, 0, 0};
+    parts.start = 4 * (direction == SPINDL_RESULT_X ? inputs : outputs);
     if (direction != SPINDL_RESULT_W) parts.sums = 8 * t->groups * (direction == SPINDL_RESULT_Y ? t->outputs : t->inputs);
     if (scratch_is_tiny(t)) {
         parts.panel = 0;
     } else if (direction == SPINDL_RESULT_Y) {
         parts.columns = copy ? 2 * t->outputs * sum : 0;
-        parts.start = 4 * outputs;
         parts.zeros = 2 * inputs;
         parts.panel = 8 * sum + 4 * SCRATCH_RUN_WORDS;
     } else if (direction == SPINDL_RESULT_X) {

@@ -223,13 +223,11 @@ spindl_sweep_run:
 spindl_end_round:
     end_round 0
 next_block:
-    ldmia r12, {r0-r3, sp, lr}
-    subs r3, r3, #1
-    bmi done
-    str r3, [r12, #SWEEP_BLOCKS]
-    ldmia r1, {r4, r5}
+    ldmia r12, {r0-r2, sp, lr}
+    cmp r1, r2
+    beq done
+    ldmia r1!, {r4, r5}
     add r0, sp, r0
-    add r1, r1, r2
     str r0, [r12, #SWEEP_B]
     str r1, [r12, #SWEEP_START]
     ldr r12, [r12, #SWEEP_PANEL]

@@ -16,25 +16,21 @@
 #define SPINDL_SENTINEL 0x80000000
 
 /* Offsets in spindl_sweep. */
-#define SWEEP_B_STEP 0
 #define SWEEP_START 4
-#define SWEEP_START_STEP 8
-#define SWEEP_BLOCKS 12
-#define SWEEP_B 16
-#define SWEEP_PITCH 20
-#define SWEEP_PANEL 24
-#define SWEEP_OUT 28
-#define SWEEP_OUT_STEP 32
-#define SWEEP_NEXT_ROW 36
-#define SWEEP_SHIFT 48
-#define SWEEP_THRESHOLD 52
-#define SWEEP_STACK 56
-#define SWEEP_SUMS 60
+#define SWEEP_B 12
+#define SWEEP_PANEL 20
+#define SWEEP_OUT 24
+#define SWEEP_OUT_STEP 28
+#define SWEEP_NEXT_ROW 32
+#define SWEEP_SHIFT 44
+#define SWEEP_THRESHOLD 48
+#define SWEEP_STACK 52
+#define SWEEP_SUMS 56
 
 /* Steps in one turn of a loop, and bytes of code of each: an entry address skips those that the first turn leaves out. */
-#define SWEEP_PAIRS 12 /* NT, NN: pairs of products */
+#define SWEEP_PAIRS 16 /* NT, NN: pairs of products */
 #define SWEEP_PAIR_BYTES 88
-#define SWEEP_SINGLES 24 /* TN: products */
+#define SWEEP_SINGLES 32 /* TN: products */
 #define SWEEP_SINGLE_BYTES 44
 
 #ifndef __ASSEMBLER__
@@ -43,8 +39,7 @@
 typedef struct {
     int32_t b_step;         /* bytes from a block's columns to the next block's */
     const int32_t *start;   /* two numbers that the sums of the next block begin with */
-    int32_t start_step;     /* bytes to the next two: 8, or 0 */
-    int32_t blocks;         /* of two columns that are left */
+    const int32_t *end;     /* behind those of the last one */
     const void *b;          /* columns of the next block */
     int32_t pitch;          /* bytes between rows of b. NT: from one column to the other, less 4 */
     const uint32_t *panel;  /* its entry address */
@@ -110,7 +105,7 @@ uint32_t *spindl_gather_pairs(uint32_t *to, const spindl_pairs *from);
 void spindl_move_values(int16_t *to, const int16_t *from, uint32_t count, int32_t from_step, int32_t first_step,
                         int32_t second_step);
 
-/* Writes words that are 0; returns what is behind them. */
-uint32_t *spindl_zeros(uint32_t *to, uint32_t words);
+/* Writes a word many times; returns what is behind the last. */
+uint32_t *spindl_fill(uint32_t *to, uint32_t words, uint32_t value);
 #endif
 #endif

@@ -3,10 +3,10 @@
 
 uint32_t spindl_channel_sums_cycles(const spindl_channel_sums_arguments *a) {
     (void)a;
-    int64_t parts = 1984;
-    parts += (int64_t)(a->channels) * 2912;
+    int64_t parts = 1856;
+    parts += (int64_t)(a->channels) * 3168;
     parts += (int64_t)(a->pixels * a->channels * (((a->channels | a->x >> 1 | a->y >> 1) & 1) == 0)) * 208;
-    parts += (int64_t)(a->pixels * a->channels * (1 - (((a->channels | a->x >> 1 | a->y >> 1) & 1) == 0))) * 447;
+    parts += (int64_t)(a->pixels * a->channels * (1 - (((a->channels | a->x >> 1 | a->y >> 1) & 1) == 0))) * 461;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -18,7 +18,7 @@ uint32_t spindl_channel_sums_scratch(const spindl_channel_sums_arguments *a) {
 uint32_t spindl_inverse_deviation_cycles(const spindl_inverse_deviation_arguments *a) {
     (void)a;
     int64_t parts = 15072;
-    parts += (int64_t)(a->channels) * 74176;
+    parts += (int64_t)(a->channels) * 76256;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -30,7 +30,7 @@ uint32_t spindl_inverse_deviation_scratch(const spindl_inverse_deviation_argumen
 uint32_t spindl_running_inverse_deviation_cycles(const spindl_running_inverse_deviation_arguments *a) {
     (void)a;
     int64_t parts = 1401;
-    parts += (int64_t)(a->channels) * 68955;
+    parts += (int64_t)(a->channels) * 71035;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -53,8 +53,8 @@ uint32_t spindl_batch_norm_scale_scratch(const spindl_batch_norm_scale_arguments
 
 uint32_t spindl_batch_norm_offset_cycles(const spindl_batch_norm_offset_arguments *a) {
     (void)a;
-    int64_t parts = 1040;
-    parts += (int64_t)(a->channels) * 19286;
+    int64_t parts = 937;
+    parts += (int64_t)(a->channels) * 20454;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -78,7 +78,7 @@ uint32_t spindl_running_offset_scratch(const spindl_running_offset_arguments *a)
 uint32_t spindl_gamma_gradient_cycles(const spindl_gamma_gradient_arguments *a) {
     (void)a;
     int64_t parts = 161;
-    parts += (int64_t)(a->channels) * 62907;
+    parts += (int64_t)(a->channels) * 64987;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -102,7 +102,7 @@ uint32_t spindl_running_gamma_gradient_scratch(const spindl_running_gamma_gradie
 uint32_t spindl_batch_norm_slope_cycles(const spindl_batch_norm_slope_arguments *a) {
     (void)a;
     int64_t parts = -8204;
-    parts += (int64_t)(a->channels) * 93793;
+    parts += (int64_t)(a->channels) * 95873;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -113,8 +113,8 @@ uint32_t spindl_batch_norm_slope_scratch(const spindl_batch_norm_slope_arguments
 
 uint32_t spindl_batch_norm_gradient_offset_cycles(const spindl_batch_norm_gradient_offset_arguments *a) {
     (void)a;
-    int64_t parts = -2284;
-    parts += (int64_t)(a->channels) * 30144;
+    int64_t parts = -3356;
+    parts += (int64_t)(a->channels) * 33526;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -125,8 +125,8 @@ uint32_t spindl_batch_norm_gradient_offset_scratch(const spindl_batch_norm_gradi
 
 uint32_t spindl_running_mean_cycles(const spindl_running_mean_arguments *a) {
     (void)a;
-    int64_t parts = -18885;
-    parts += (int64_t)(a->channels) * 93593;
+    int64_t parts = -18884;
+    parts += (int64_t)(a->channels) * 95673;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -137,8 +137,8 @@ uint32_t spindl_running_mean_scratch(const spindl_running_mean_arguments *a) {
 
 uint32_t spindl_running_variance_cycles(const spindl_running_variance_arguments *a) {
     (void)a;
-    int64_t parts = -2007;
-    parts += (int64_t)(a->channels) * 125877;
+    int64_t parts = -2072;
+    parts += (int64_t)(a->channels) * 130058;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 

@@ -14,7 +14,7 @@ static uint64_t loop_cycles(uint32_t count, uint32_t turn, uint32_t cycles) {
 static uint64_t block_cycles(uint32_t flags, bool of_weights) {
     static const uint32_t ends[] = {50, 61, 72, 62};
     const uint32_t rounded = of_weights && !(flags & SPINDL_FLAG_NARROW) ? SWEEP_ADD32 : flags & SPINDL_FLAG_RELU;
-    return 27 + ends[flags & SPINDL_FLAG_SUMS ? SWEEP_ADD64 : rounded];
+    return 24 + ends[flags & SPINDL_FLAG_SUMS ? SWEEP_ADD64 : rounded];
 }
 
 static uint64_t zero_cycles(uint32_t words) {
@@ -219,7 +219,7 @@ static void count_weights(spindl_counts *n, const spindl_tile *t) {
                 n->known += rows * (count / 4 * 12 + count % 4 * 9);
                 continue;
             }
-            n->known += rows * (6 * edge + count / 4 * 28 + count % 4 * 8);
+            n->known += rows * (6 * edge + count / 8 * 40 + count % 8 * 8);
             if (above) n->known += images * zero_cycles(2 * above * t->y_columns);
             if (below < t->y_rows) n->known += images * zero_cycles(2 * (t->y_rows - below) * t->y_columns);
             }
@@ -232,6 +232,7 @@ spindl_counts spindl_contraction_counts(const spindl_tile *t, spindl_side direct
     const bool rounded = !(t->flags & SPINDL_FLAG_SUMS);
     n.of[scratch_is_tiny(t) ? COUNT_SINGLE_CALLS : COUNT_CALLS] = 1;
     n.of[COUNT_ROUNDED_CALLS] = rounded;
+    n.known = zero_cycles(direction == SPINDL_RESULT_X ? t->inputs : t->outputs);
     if (scratch_is_tiny(t)) add_definition(&n, t, direction);
     else if (direction == SPINDL_RESULT_Y) count_forward(&n, t);
     else if (direction == SPINDL_RESULT_X) count_backward(&n, t);
@@ -241,21 +242,21 @@ spindl_counts spindl_contraction_counts(const spindl_tile *t, spindl_side direct
 
 /* Cycles of one of each, by direction (x, w, y); from bench/kernels.py --fit. */
 static const uint32_t constants[3][COUNTS] = {
-    {[COUNT_CALLS] = 1110, [COUNT_SINGLE_CALLS] = 3262, [COUNT_ROUNDED_CALLS] = 560, [COUNT_GROUPS] = 82,
-     [COUNT_TAPS] = 201, [COUNT_ROWS_COPIED] = 17, [COUNT_COPIED] = 10, [COUNT_ROWS_CLEARED] = 4, [COUNT_PHASES] =
-     537, [COUNT_ROWS] = 74, [COUNT_PIXELS] = 113, [COUNT_GATHERS] = 146, [COUNT_VALUE_GATHERS] = 201, [COUNT_RUNS]
-     = 88, [COUNT_EMPTY] = 5, [COUNT_SWEEPS] = 57, [COUNT_ALONE] = 428, [COUNT_SLOW_ROUNDED] = 59, [COUNT_SUMS] =
-     111, [COUNT_SUMS_ROUNDED] = 153, [COUNT_TERMS] = 114, [COUNT_INNER] = 20, [COUNT_PRODUCTS] = 7},
-    {[COUNT_CALLS] = 924, [COUNT_SINGLE_CALLS] = 1843, [COUNT_ROUNDED_CALLS] = 498, [COUNT_GROUPS] = 463,
-     [COUNT_ROWS_COPIED] = 18, [COUNT_COPIED] = 9, [COUNT_PANELS] = 314, [COUNT_GATHERS] = 282,
-     [COUNT_VALUE_GATHERS] = 293, [COUNT_VALUE_ROWS] = 51, [COUNT_PAIR_ROWS] = 20, [COUNT_ALONE] = 64, [COUNT_SLOW]
-     = 305, [COUNT_SLOW_ROUNDED] = 76, [COUNT_SLOW_SUMS] = 10, [COUNT_SUMS] = 386, [COUNT_SUMS_ROUNDED] = 517,
+    {[COUNT_CALLS] = 799, [COUNT_SINGLE_CALLS] = 2838, [COUNT_ROUNDED_CALLS] = 396, [COUNT_TAPS] = 103,
+     [COUNT_ROWS_COPIED] = 19, [COUNT_COPIED] = 10, [COUNT_ROWS_CLEARED] = 9, [COUNT_PHASES] = 552, [COUNT_ROWS] =
+     56, [COUNT_PIXELS] = 73, [COUNT_GATHERS] = 141, [COUNT_VALUE_GATHERS] = 174, [COUNT_RUNS] = 47, [COUNT_EMPTY]
+     = 5, [COUNT_SWEEPS] = 50, [COUNT_ALONE] = 422, [COUNT_SLOW_ROUNDED] = 61, [COUNT_SUMS] = 112,
+     [COUNT_SUMS_ROUNDED] = 155, [COUNT_TERMS] = 116, [COUNT_INNER] = 21, [COUNT_PRODUCTS] = 6},
+    {[COUNT_CALLS] = 776, [COUNT_SINGLE_CALLS] = 1581, [COUNT_ROUNDED_CALLS] = 327, [COUNT_GROUPS] = 473,
+     [COUNT_ROWS_COPIED] = 17, [COUNT_COPIED] = 9, [COUNT_PANELS] = 131, [COUNT_GATHERS] = 365,
+     [COUNT_VALUE_GATHERS] = 334, [COUNT_VALUE_ROWS] = 51, [COUNT_PAIR_ROWS] = 24, [COUNT_ALONE] = 54, [COUNT_SLOW]
+     = 318, [COUNT_SLOW_ROUNDED] = 74, [COUNT_SLOW_SUMS] = 5, [COUNT_SUMS] = 385, [COUNT_SUMS_ROUNDED] = 516,
      [COUNT_TERMS] = 15, [COUNT_PRODUCTS] = 10},
-    {[COUNT_CALLS] = 1081, [COUNT_SINGLE_CALLS] = 2682, [COUNT_ROUNDED_CALLS] = 564, [COUNT_GROUPS] = 272,
-     [COUNT_TAPS] = 40, [COUNT_BIASES] = 78, [COUNT_ROWS_COPIED] = 16, [COUNT_COPIED] = 10, [COUNT_ROWS_CLEARED] =
-     8, [COUNT_ROWS] = 79, [COUNT_PIXELS] = 134, [COUNT_PANELS] = 19, [COUNT_GATHERS] = 163, [COUNT_VALUE_GATHERS]
-     = 190, [COUNT_SWEEPS] = 1, [COUNT_ALONE] = 411, [COUNT_SLOW_ROUNDED] = 69, [COUNT_SUMS] = 113,
-     [COUNT_SUMS_ROUNDED] = 151, [COUNT_TERMS] = 111, [COUNT_INNER] = 7, [COUNT_PRODUCTS] = 9},
+    {[COUNT_CALLS] = 991, [COUNT_SINGLE_CALLS] = 2555, [COUNT_ROUNDED_CALLS] = 404, [COUNT_GROUPS] = 232,
+     [COUNT_TAPS] = 32, [COUNT_BIASES] = 77, [COUNT_ROWS_COPIED] = 20, [COUNT_COPIED] = 9, [COUNT_ROWS_CLEARED] =
+     11, [COUNT_ROWS] = 47, [COUNT_PIXELS] = 96, [COUNT_GATHERS] = 146, [COUNT_VALUE_GATHERS] = 160, [COUNT_ALONE]
+     = 400, [COUNT_SLOW_ROUNDED] = 70, [COUNT_SUMS] = 117, [COUNT_SUMS_ROUNDED] = 154, [COUNT_TERMS] = 115,
+     [COUNT_INNER] = 6, [COUNT_PRODUCTS] = 9},
 };
 
 static uint32_t cycles_of(const spindl_tile *t, spindl_side direction) {

@@ -3,10 +3,10 @@
 
 uint32_t spindl_requantise_cycles(const spindl_requantise_arguments *a) {
     (void)a;
-    int64_t parts = 7104;
-    parts += (int64_t)(a->rows) * 7104;
-    parts += (int64_t)(a->rows * a->columns * (a->x_bytes == 8)) * 1824;
-    parts += (int64_t)(a->rows * a->columns * (a->x_bytes != 8)) * 4160;
+    int64_t parts = 7376;
+    parts += (int64_t)(a->rows) * 7376;
+    parts += (int64_t)(a->rows * a->columns * (a->x_bytes == 8)) * 1952;
+    parts += (int64_t)(a->rows * a->columns * (a->x_bytes != 8)) * 4320;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -83,10 +83,10 @@ uint32_t spindl_add_scratch(const spindl_add_arguments *a) {
 
 uint32_t spindl_affine_cycles(const spindl_affine_arguments *a) {
     (void)a;
-    int64_t parts = 14429;
-    parts += (int64_t)(a->channels) * 11160;
-    parts += (int64_t)(a->pixels * a->channels * (a->x_bytes == 2)) * 611;
-    parts += (int64_t)(a->pixels * a->channels * (a->x_bytes == 1)) * 2833;
+    int64_t parts = 14260;
+    parts += (int64_t)(a->channels) * 9280;
+    parts += (int64_t)(a->pixels * a->channels * (a->x_bytes == 2)) * 608;
+    parts += (int64_t)(a->pixels * a->channels * (a->x_bytes == 1)) * 832;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -97,8 +97,8 @@ uint32_t spindl_affine_scratch(const spindl_affine_arguments *a) {
 
 uint32_t spindl_affine_pair_cycles(const spindl_affine_pair_arguments *a) {
     (void)a;
-    int64_t parts = 14304;
-    parts += (int64_t)(a->channels) * 11424;
+    int64_t parts = 14272;
+    parts += (int64_t)(a->channels) * 9376;
     parts += (int64_t)(a->pixels * a->channels) * 608;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
@@ -110,12 +110,12 @@ uint32_t spindl_affine_pair_scratch(const spindl_affine_pair_arguments *a) {
 
 uint32_t spindl_max_pool_cycles(const spindl_max_pool_arguments *a) {
     (void)a;
-    int64_t parts = 3335;
-    parts += (int64_t)(a->outputs * a->images) * 4603;
-    parts += (int64_t)(a->images * a->outputs * a->output_width) * 3840;
-    parts += (int64_t)(a->images * a->outputs * a->output_width * a->kernel_height * a->kernel_width) * 852;
-    parts += (int64_t)(a->images * a->outputs * a->output_width * a->channels) * -169;
-    parts += (int64_t)(a->images * a->outputs * a->output_width * a->kernel_height * a->kernel_width * a->channels) * 449;
+    int64_t parts = 3473;
+    parts += (int64_t)(a->outputs * a->images) * 5003;
+    parts += (int64_t)(a->images * a->outputs * a->output_width) * 5988;
+    parts += (int64_t)(a->images * a->outputs * a->output_width * a->kernel_height * a->kernel_width) * 1031;
+    parts += (int64_t)(a->images * a->outputs * a->output_width * a->channels) * -58;
+    parts += (int64_t)(a->images * a->outputs * a->output_width * a->kernel_height * a->kernel_width * a->channels) * 273;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -126,13 +126,13 @@ uint32_t spindl_max_pool_scratch(const spindl_max_pool_arguments *a) {
 
 uint32_t spindl_max_pool_gradient_cycles(const spindl_max_pool_gradient_arguments *a) {
     (void)a;
-    int64_t parts = 8210;
-    parts += (int64_t)(a->outputs * a->images) * 10379;
-    parts += (int64_t)(a->images * a->outputs * a->output_width) * 279;
-    parts += (int64_t)(a->images * a->outputs * a->output_width * a->kernel_height * a->kernel_width) * 1100;
-    parts += (int64_t)(a->images * a->outputs * a->output_width * a->channels) * 206;
-    parts += (int64_t)(a->images * a->outputs * a->output_width * a->kernel_height * a->kernel_width * a->channels) * 468;
-    parts += (int64_t)(a->images * a->dx_rows * a->width * a->channels) * 775;
+    int64_t parts = 8448;
+    parts += (int64_t)(a->outputs * a->images) * 10700;
+    parts += (int64_t)(a->images * a->outputs * a->output_width) * 513;
+    parts += (int64_t)(a->images * a->outputs * a->output_width * a->kernel_height * a->kernel_width) * 2000;
+    parts += (int64_t)(a->images * a->outputs * a->output_width * a->channels) * 125;
+    parts += (int64_t)(a->images * a->outputs * a->output_width * a->kernel_height * a->kernel_width * a->channels) * 399;
+    parts += (int64_t)(a->images * a->dx_rows * a->width * a->channels) * 856;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -144,7 +144,7 @@ uint32_t spindl_max_pool_gradient_scratch(const spindl_max_pool_gradient_argumen
 uint32_t spindl_window_sum_cycles(const spindl_window_sum_arguments *a) {
     (void)a;
     int64_t parts = 5193;
-    parts += (int64_t)(a->images * a->outputs * a->output_width) * 18999;
+    parts += (int64_t)(a->images * a->outputs * a->output_width) * 20215;
     parts += (int64_t)(a->images * a->outputs * a->output_width * a->channels) * 4901;
     parts += (int64_t)(a->images * a->rows * a->width * a->channels) * 441;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
@@ -159,9 +159,9 @@ uint32_t spindl_window_sum_gradient_cycles(const spindl_window_sum_gradient_argu
     (void)a;
     int64_t parts = -74806;
     parts += (int64_t)(a->images * a->rows * a->width) * 2455;
-    parts += (int64_t)(a->images * a->rows * a->width * ((a->channels + 15) / 16)) * 343;
+    parts += (int64_t)(a->images * a->rows * a->width * ((a->channels + 15) / 16)) * 348;
     parts += (int64_t)(a->images * a->rows * a->width * ((a->channels + 15) / 16) * a->outputs * a->output_width) * 548;
-    parts += (int64_t)(a->images * a->rows * a->width * a->channels) * 5488;
+    parts += (int64_t)(a->images * a->rows * a->width * a->channels) * 5564;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -172,9 +172,9 @@ uint32_t spindl_window_sum_gradient_scratch(const spindl_window_sum_gradient_arg
 
 uint32_t spindl_sigmoid_cycles(const spindl_sigmoid_arguments *a) {
     (void)a;
-    int64_t parts = 7503;
-    parts += (int64_t)(a->count * (a->hyperbolic == 0)) * 14394;
-    parts += (int64_t)(a->count * (a->hyperbolic != 0)) * 14101;
+    int64_t parts = 6370;
+    parts += (int64_t)(a->count * (a->hyperbolic == 0)) * 17733;
+    parts += (int64_t)(a->count * (a->hyperbolic != 0)) * 17374;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -198,9 +198,9 @@ uint32_t spindl_sigmoid_gradient_scratch(const spindl_sigmoid_gradient_arguments
 
 uint32_t spindl_softmax_cycles(const spindl_softmax_arguments *a) {
     (void)a;
-    int64_t parts = 12660;
-    parts += (int64_t)(a->outer * a->inner) * 14590;
-    parts += (int64_t)(a->outer * a->inner * a->length) * 15277;
+    int64_t parts = 11470;
+    parts += (int64_t)(a->outer * a->inner) * 14902;
+    parts += (int64_t)(a->outer * a->inner * a->length) * 19929;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -237,10 +237,10 @@ uint32_t spindl_dropout_scratch(const spindl_dropout_arguments *a) {
 
 uint32_t spindl_cross_entropy_cycles(const spindl_cross_entropy_arguments *a) {
     (void)a;
-    int64_t parts = 15065;
-    parts += (int64_t)(a->images) * 21583;
-    parts += (int64_t)(a->images * a->classes) * 9827;
-    parts += (int64_t)(a->images * a->classes * (a->dz != 0)) * 9827;
+    int64_t parts = 18888;
+    parts += (int64_t)(a->images) * 22595;
+    parts += (int64_t)(a->images * a->classes) * 12149;
+    parts += (int64_t)(a->images * a->classes * (a->dz != 0)) * 12149;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -251,10 +251,10 @@ uint32_t spindl_cross_entropy_scratch(const spindl_cross_entropy_arguments *a) {
 
 uint32_t spindl_squared_error_cycles(const spindl_squared_error_arguments *a) {
     (void)a;
-    int64_t parts = 13643;
-    parts += (int64_t)(a->images) * 7781;
-    parts += (int64_t)(a->images * a->features) * 7995;
-    parts += (int64_t)(a->images * a->features * (a->dz != 0)) * 7995;
+    int64_t parts = 13850;
+    parts += (int64_t)(a->images) * 9141;
+    parts += (int64_t)(a->images * a->features) * 7994;
+    parts += (int64_t)(a->images * a->features * (a->dz != 0)) * 7994;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -265,10 +265,10 @@ uint32_t spindl_squared_error_scratch(const spindl_squared_error_arguments *a) {
 
 uint32_t spindl_binary_cross_entropy_cycles(const spindl_binary_cross_entropy_arguments *a) {
     (void)a;
-    int64_t parts = 10354;
-    parts += (int64_t)(a->images) * 9255;
-    parts += (int64_t)(a->images * a->features) * 14764;
-    parts += (int64_t)(a->images * a->features * (a->dz != 0)) * 14764;
+    int64_t parts = 10036;
+    parts += (int64_t)(a->images) * 10551;
+    parts += (int64_t)(a->images * a->features) * 17484;
+    parts += (int64_t)(a->images * a->features * (a->dz != 0)) * 17484;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 

@@ -24,7 +24,7 @@ __attribute__((noinline)) static void pair_sums(sums *s, const int16_t *x, const
     s[1] = (sums){next_dot, next_sum};
 }
 
-static void single_sums(sums *s, const int16_t *x, const int16_t *y, uint32_t n, uint32_t pitch) {
+__attribute__((noinline)) static void single_sums(sums *s, const int16_t *x, const int16_t *y, uint32_t n, uint32_t pitch) {
     int64_t dot = 0;
     int32_t sum = 0;
     for (; n; n--, x += pitch, y += pitch) {
@@ -34,7 +34,7 @@ static void single_sums(sums *s, const int16_t *x, const int16_t *y, uint32_t n,
     *s = (sums){dot, sum};
 }
 
-SPINDL_LEAN int spindl_channel_sums(const spindl_channel_sums_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_channel_sums(const spindl_channel_sums_arguments *a, spindl_context *context) {
     (void)context;
     sums s[2];
     const uint32_t channels = a->channels, together = (channels | a->x >> 1 | a->y >> 1) & 1 ? 1 : 2;

@@ -1,4 +1,4 @@
-/* options: -Os --target=thumb-freestanding-eabi */
+/* options: -Oz --target=thumb-freestanding-eabi */
 /* Contractions by their definition. */
 #include "contraction.h"
 
@@ -11,7 +11,8 @@ bool spindl_finish_begin(spindl_finish *finish, spindl_context *context, uint32_
                          uint32_t relu) {
     if (!known(context, first_exponent) || !known(context, second_exponent)) return false;
     int32_t exponent = context->exponents[first_exponent] + context->exponents[second_exponent];
-    *finish = (spindl_finish){0};
+    finish->bias = 0;
+    finish->sum_shift = finish->bias_shift = 0;
     if (bias) {
         if ((bias & 3) || !known(context, bias_exponent)) return false;
         const int32_t of_bias = context->exponents[bias_exponent], common = spindl_most(exponent, of_bias - 30);
@@ -30,7 +31,8 @@ bool spindl_tile_begin(spindl_finish *finish, const spindl_tile *t, spindl_side 
     const bool sums = flags & SPINDL_FLAG_SUMS, of_weights = direction == SPINDL_RESULT_W;
     const bool wide = sums || (of_weights && !(flags & SPINDL_FLAG_NARROW)); /* a result of 32 or 64 bits */
     const uint32_t result = direction == SPINDL_RESULT_X ? t->x : of_weights ? t->w : t->y;
-    *finish = (spindl_finish){0};
+    finish->bias = 0;
+    finish->sum_shift = 0;
     if ((t->x | t->w | t->y) & 1 || (wide && result & 3) || t->scratch & 3) return false;
     for (const uint32_t *size = &t->images; size <= &t->dilation_columns; size++) {
         if (!*size) return false;

@@ -1,4 +1,4 @@
-/* options: -Os */
+/* options: -Oz */
 /* The exact sums of contractions. */
 #include "positions.h"
 

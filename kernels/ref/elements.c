@@ -2,7 +2,7 @@
 #include "rounding.h"
 #include "spindl_kernels.h"
 
-SPINDL_LEAN int spindl_requantise(const spindl_requantise_arguments *a, spindl_context *context) {
+SPINDL_SMALL int spindl_requantise(const spindl_requantise_arguments *a, spindl_context *context) {
     spindl_rounding r;
     const int32_t exponent = context->exponents[a->wide_exponent];
     const int32_t shift = exponent - context->exponents[a->x_exponent];
@@ -178,23 +178,22 @@ uint32_t spindl_map_quickly(const run *r) {
 
 /* z = scale * x + slope * y + offset; without a slope y is x. */
 typedef struct {
-    uint32_t x, y, z, scale, slope, offset, pixels, channels, x_bytes;
+    uint32_t x, y, z, scale, slope, offset, pixels, channels;
 } maps;
 
-SPINDL_LEAN static int map_all(const maps *a, spindl_context *context, int32_t exponent, const uint32_t *rounding) {
+SPINDL_SMALL static int map_all(const maps *a, spindl_context *context, int32_t exponent, const uint32_t *rounding) {
     spindl_rounding r;
     map m = {0};
     const spindl_wide *scale = SPINDL_POINTER(const spindl_wide, a->scale);
     const spindl_wide *slope = SPINDL_POINTER(const spindl_wide, a->slope);
     const spindl_wide *offset = SPINDL_POINTER(const spindl_wide, a->offset);
     const int16_t *x = SPINDL_POINTER(const int16_t, a->x), *y = SPINDL_POINTER(const int16_t, a->y);
-    const uint8_t *bytes = SPINDL_POINTER(const uint8_t, a->x);
     int16_t *z = SPINDL_POINTER(int16_t, a->z);
     const uint32_t channels = a->channels;
     if (!spindl_begin(&r, context, rounding, exponent)) return SPINDL_ERROR_ARGUMENT;
     for (uint32_t c = 0; c < channels; c++) { /* down a channel: its numbers stay in registers */
         const int32_t factor = (int32_t)scale[c], second = a->slope ? (int32_t)slope[c] : 0;
-        const bool fits = !r.even && map_of(&m, &r, offset[c], factor, second) && a->x_bytes == 2;
+        const bool fits = !r.even && map_of(&m, &r, offset[c], factor, second);
         for (uint32_t n = a->pixels, at = c; n; n--, at += channels) {
             if (fits && r.width) {
                 const run quick = {x + at, y + at, z + at, 2 * channels, m.factor, m.second, m.low, m.top, r.fast, r.low, n};
@@ -203,21 +202,26 @@ SPINDL_LEAN static int map_all(const maps *a, spindl_context *context, int32_t e
                 at += (n - left) * channels;
                 n = left;
             }
-            const int32_t v = a->x_bytes == 2 ? x[at] : bytes[at];
-            const int64_t exact = (int64_t)factor * v + (int64_t)second * y[at] + offset[c];
+            const int64_t exact = (int64_t)factor * x[at] + (int64_t)second * y[at] + offset[c];
             z[at] = (int16_t)(fits ? spindl_round_slow(&r, exact) : spindl_round(&r, exact));
         }
     }
     return spindl_end(&r);
 }
 
-SPINDL_SMALL int spindl_affine(const spindl_affine_arguments *a, spindl_context *context) {
+int spindl_affine(const spindl_affine_arguments *a, spindl_context *context) {
+    maps m = {a->x, a->x, a->y, a->scale, 0, a->offset, a->pixels, a->channels};
     if (a->x_bytes - 1 > 1) return SPINDL_ERROR_ARGUMENT;
-    const maps m = {a->x, a->x_bytes == 2 ? a->x : a->y, a->y, a->scale, 0, a->offset, a->pixels, a->channels, a->x_bytes};
+    if (a->x_bytes == 1) { /* first made int16, where they go */
+        const uint8_t *x = SPINDL_POINTER(const uint8_t, a->x);
+        int16_t *y = SPINDL_POINTER(int16_t, a->y);
+        for (uint32_t n = a->pixels * a->channels; n; n--) *y++ = *x++;
+        m.x = m.y = a->y;
+    }
     return map_all(&m, context, context->exponents[a->offset_exponent], &a->site);
 }
 
 SPINDL_SMALL int spindl_affine_pair(const spindl_affine_pair_arguments *a, spindl_context *context) {
-    const maps m = {a->x, a->y, a->z, a->scale, a->slope, a->offset, a->pixels, a->channels, 2};
+    const maps m = {a->x, a->y, a->z, a->scale, a->slope, a->offset, a->pixels, a->channels};
     return map_all(&m, context, context->exponents[a->offset_exponent], &a->site);
 }

@@ -57,7 +57,7 @@ SPINDL_SMALL void spindl_rsh128(spindl_int128 *y, int32_t shift) {
 }
 
 /* By a reciprocal of 30 bits, a little too small: every round takes what surely fits, 28 bits of the quotient or so. */
-__attribute__((noinline)) uint64_t spindl_divide(uint64_t a, uint64_t n) {
+SPINDL_LEAN __attribute__((noinline)) uint64_t spindl_divide(uint64_t a, uint64_t n) {
     const int32_t n_bits = spindl_bits(n);
     uint64_t quotient = 0;
     if (a < n || !n) return 0;

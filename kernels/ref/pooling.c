@@ -23,11 +23,54 @@ SPINDL_SMALL static span seen(uint32_t output, const uint32_t *size, const uint3
 
 #define MOST_CELLS 256
 
-/* Largest of each window to y, or y's gradient to the sums of the cells that are the first largest. The sums begin `above`
- * elements before x and are `total`. False where a window sees what x does not hold. */
-static bool pool(const geometry *a, const int16_t *x, int16_t *y, int32_t *sums, uint32_t above, uint32_t total) {
+/* The cells of one window: the first, where all are in elements from it, and how many they are. */
+typedef struct {
+    const int16_t *corner;
+    const uint16_t *places;
+    uint32_t cells, channels;
+} cells;
+
+/* The largest of all cells of each channel. */
+__attribute__((noinline)) static void largest_of(const cells *w, int16_t *y) {
+    for (uint32_t c = 0; c < w->channels; c++) y[c] = w->corner[c];
+    for (uint32_t k = 1; k < w->cells; k++) {
+        const int16_t *cell = w->corner + w->places[k];
+        int16_t *to = y;
+        uint32_t n = w->channels;
+        for (; n >= 2; n -= 2, cell += 2, to += 2) { /* two at a time: no load is waited for */
+            const int32_t first = cell[0], second = cell[1], one = to[0], other = to[1];
+            if (first > one) to[0] = (int16_t)first;
+            if (second > other) to[1] = (int16_t)second;
+        }
+        if (n && *cell > *to) *to = *cell;
+    }
+}
+
+/* Each channel's gradient to the sum of its first largest cell; `at` is the corner's place among `total` sums. */
+__attribute__((noinline)) static void scatter(const cells *w, const int16_t *dy, int32_t *sums, uint32_t at, uint32_t total) {
+    const uint16_t *const places = w->places;
+    const uint32_t cells = w->cells;
+    for (uint32_t c = 0; c < w->channels; c++, at++) {
+        const int16_t *corner = w->corner + c;
+        int32_t largest = *corner;
+        uint32_t winner = 0;
+        for (uint32_t k = 1; k < cells; k++) {
+            const int32_t v = corner[places[k]];
+            if (v > largest) {
+                largest = v;
+                winner = k;
+            }
+        }
+        const uint32_t place = at + places[winner];
+        if (place < total) sums[place] += dy[c];
+    }
+}
+
+/* Windows of one image: their largest to y, or y's gradient to the sums, which begin `above` elements before x and are
+ * `total`. False where a window sees what x does not hold. */
+SPINDL_SMALL static bool pool(const geometry *a, const int16_t *x, int16_t *y, int32_t *sums, uint32_t above, uint32_t total) {
     const uint32_t channels = a->channels, pitch = a->width * channels;
-    uint16_t places[MOST_CELLS]; /* of the window's cells, in elements from the first */
+    uint16_t places[MOST_CELLS];
     if (a->kernel_height * a->kernel_width > MOST_CELLS || a->rows * pitch > 65535) return false;
     for (uint32_t p = 0; p < a->outputs; p++) {
         const span rows = seen(a->first_output + p, &a->height, &a->kernel_height);
@@ -36,32 +79,14 @@ static bool pool(const geometry *a, const int16_t *x, int16_t *y, int32_t *sums,
         for (uint32_t q = 0; q < a->output_width; q++, y += channels) {
             const span columns = seen(q, &a->width, &a->kernel_width);
             const uint32_t start = top * pitch + columns.first * channels;
-            uint32_t cells = 0;
+            cells w = {x + start, places, 0, channels};
             if (!columns.cells) return false;
             for (uint32_t i = 0; i < rows.cells; i++) {
                 for (uint32_t j = 0; j < columns.cells; j++)
-                    places[cells++] = (uint16_t)(i * a->dilation_height * pitch + j * a->dilation_width * channels);
+                    places[w.cells++] = (uint16_t)(i * a->dilation_height * pitch + j * a->dilation_width * channels);
             }
-            const int16_t *corner = x + start;
-            for (uint32_t k = 0; !sums && k < cells; k++) { /* cell by cell, for all channels */
-                const int16_t *cell = corner + places[k];
-                for (uint32_t c = 0; c < channels; c++) {
-                    if (k == 0 || cell[c] > y[c]) y[c] = cell[c];
-                }
-            }
-            for (uint32_t c = 0; sums && c < channels; c++, corner++) {
-                int32_t largest = *corner;
-                uint32_t winner = 0;
-                for (uint32_t k = 1; k < cells; k++) {
-                    const int32_t v = corner[places[k]];
-                    if (v > largest) {
-                        largest = v;
-                        winner = k;
-                    }
-                }
-                const uint32_t at = start + c + places[winner] + above;
-                if (at < total) sums[at] += y[c];
-            }
+            if (sums) scatter(&w, y, sums, start + above, total);
+            else largest_of(&w, y);
         }
     }
     return true;

@@ -11,6 +11,7 @@ typedef struct {
 } spindl_phase;
 
 static inline spindl_phase spindl_phase_of(uint32_t number, uint32_t taps, uint32_t stride, uint32_t dilation, int32_t first) {
+    if (stride == 1) return (spindl_phase){0, 1, taps, (int32_t)number - first, -(int32_t)dilation}; /* no divisions */
     spindl_phase found = {0};
     for (uint32_t i = 0; i < taps; i++) {
         const int32_t distance = (int32_t)(number - i * dilation) - first;

@@ -2,6 +2,7 @@
 
 #include "pairs.h"
 #include "spindl_numbers.h"
+#include "spindl_tables.h"
 
 SPINDL_LEAN uint32_t spindl_powers(uint32_t d, int32_t exponent) {
     uint64_t product = (uint64_t)d * SPINDL_LOG2_E_Q24;
@@ -13,18 +14,23 @@ SPINDL_LEAN uint32_t spindl_powers(uint32_t d, int32_t exponent) {
     return product > SPINDL_LARGEST_POWER_Q16 ? SPINDL_LARGEST_POWER_Q16 : (uint32_t)product;
 }
 
+/* round(2^30 * 2^(-i/256)), i = 0..256 */
+static int32_t power(uint32_t i) {
+    const uint64_t product = (uint64_t)spindl_power_high_entries[i >> 4] * spindl_power_low_entries[i & 15];
+    return (int32_t)(product >> 32) + (int32_t)(spindl_power_more_entries[i >> 5] >> (i & 31) & 1);
+}
+
 uint32_t spindl_decay(uint32_t t) {
-    const int32_t *const entry = &spindl_power_table[(t & 0xffff) >> 8];
-    const uint32_t shift = t >> 16; /* up to 40 */
-    const int32_t value = entry[0] - (((entry[0] - entry[1]) * (int32_t)(t & 0xff) + 128) >> 8);
+    const uint32_t i = (t & 0xffff) >> 8, shift = t >> 16; /* up to 40 */
+    const int32_t from = power(i), value = from - (((from - power(i + 1)) * (int32_t)(t & 0xff) + 128) >> 8);
     return shift > 31 ? 0 : (uint32_t)value >> shift;
 }
 
-SPINDL_LEAN int32_t spindl_log2(uint64_t v) {
+SPINDL_SMALL int32_t spindl_log2(uint64_t v) {
     const int32_t bits = spindl_bits(v);
-    const uint32_t u = (uint32_t)(bits > 17 ? v >> (bits - 17) : v << (17 - bits));
-    const int32_t *const entry = &spindl_log_table[(u >> 8) & 0xff];
-    return ((bits - 1) << 16) + entry[0] + (((entry[1] - entry[0]) * (int32_t)(u & 0xff) + 128) >> 8);
+    const uint32_t u = (uint32_t)(bits > 17 ? v >> (bits - 17) : v << (17 - bits)), i = (u >> 8) & 0xff;
+    const int32_t from = spindl_log_entries[i], to = i == 255 ? 1 << 16 : spindl_log_entries[i + 1];
+    return ((bits - 1) << 16) + from + (((to - from) * (int32_t)(u & 0xff) + 128) >> 8);
 }
 
 SPINDL_SMALL int32_t spindl_sigmoid_q30(int32_t x, int32_t exponent, uint32_t hyperbolic) {

@@ -89,7 +89,7 @@ def status_line(machine: Machine, start: float, begun: float) -> str:
     return " | ".join(parts)
 
 
-class _Reports:
+class Reports:
     """Says when SC&MP has failed; if `strict`, also prints each report of an application core once, and the post-mortem
     of each core that strictness stopped."""
 
@@ -139,7 +139,7 @@ def _until_stopped() -> Iterator[threading.Event]:
 
 
 def _watch(console: Console, machine: Machine, request: Request, stop: threading.Event) -> None:
-    reports = _Reports(console, machine, request.strict != "off")
+    reports = Reports(console, machine, request.strict != "off")
     start, begun = machine.time, time.monotonic()
     end = None if request.seconds is None else begun + request.seconds
     with Live(console=console, auto_refresh=False, transient=True) as live:

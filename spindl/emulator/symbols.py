@@ -40,12 +40,13 @@ def read_symbols(path: str | Path) -> Symbols:
     try:
         from elftools.common.exceptions import ELFError
         from elftools.elf.elffile import ELFFile
+        from elftools.elf.sections import SymbolTableSection
     except ImportError as error:
         raise EmulatorError("symbols need pyelftools", remedy="pip install pyelftools") from error
     try:
         with Path(path).open("rb") as file:
             table = ELFFile(file).get_section_by_name(".symtab")
-            entries = [] if table is None else list(table.iter_symbols())
+            entries = list(table.iter_symbols()) if isinstance(table, SymbolTableSection) else []
     except OSError as error:
         raise EmulatorError(f"cannot read it: {error.strerror}", where=str(path)) from error
     except ELFError as error:

@@ -7,8 +7,8 @@
     update     one parameter's direction, momentum, saturation, descent
     others     one node each
 
-Every node has a *home*: the node under whose name its value lies in memory. It differs from the node where nothing moves
-(a reshape that changes no order, relu inside a rounding).
+Every node has a *home*: the node under whose name its value lies in memory. It differs from the node where nothing
+moves (a reshape that changes no order, relu inside a rounding).
 """
 
 from __future__ import annotations

@@ -64,6 +64,8 @@ def merged(loops: list[Loop]) -> list[Loop]:
 
 def reshape_loops(before: tuple[int, ...], after: tuple[int, ...]) -> list[Loop] | None:
     """How the elements move when a tensor of one logical shape becomes another; None if loops cannot say it."""
+    if len(before) <= 2 and len(after) <= 2:  # both in row-major order
+        return merged([Loop(prod(before), 1, 1)])
     source, target = strides(before), strides(after)
     loops = []
     i, j = len(before) - 1, len(after) - 1

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from spindl.graph.table import kernel_header
 from spindl.program import core, kernels, schedule
+from spindl.program.kernels import tables
 from spindl.program.kernels.reductions import EXPONENT_RULE, EXPONENT_RULES, EXPONENT_TARGET_STATE, SITE_STATE
 
 
@@ -18,6 +19,7 @@ def headers() -> dict[str, str]:
     return {
         "spindl_numbers.h": kernel_header(),
         "spindl_core.h": core.c_header(),
+        "spindl_tables.h": tables.c_header(),
         "spindl_schedule.h": schedule.c_header(),
         "spindl_kernels.h": kernels.c_header(
             tuple(kernels.KERNELS.values()),

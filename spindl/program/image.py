@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -96,39 +97,58 @@ def tuned_kernels(objects: list[Path]) -> list[str]:
     return sorted(name for name in KERNELS if f"spindl_{name}" in defined)
 
 
-def build_image(kernels: Path, cache: Path) -> Image:
+def build_image(kernels: Path, cache: Path, names: Collection[str] | None = None) -> Image:
     """Compiles and links the image, from the cache where nothing has changed.
 
     Args:
         kernels: the folder with include, ref, arm and rt.
         cache: where objects are kept.
+        names: kernels to put in; None: all of them. Another selection is another image, with another version.
 
     Raises:
         ImageError: with what compiler or linker say; also if a size gate is passed.
     """
-    return _image(link_image(kernels, cache))
+    return _image(link_image(kernels, cache, names))
 
 
-def link_image(kernels: Path, cache: Path) -> Elf:
+def link_image(kernels: Path, cache: Path, names: Collection[str] | None = None) -> Elf:
     """The linked image as ELF; see `build_image`."""
     script = (kernels / "rt" / "image.ld").read_text()
-    return read_elf(
-        link([path for group in _objects(kernels, cache).values() for path in group], script, cache, "image")
-    )
+    objects = [path for group in _objects(kernels, cache, names).values() for path in group]
+    return read_elf(link(objects, script, cache, "image"))
 
 
-def _objects(kernels: Path, cache: Path) -> dict[str, list[Path]]:
+def _objects(kernels: Path, cache: Path, names: Collection[str] | None) -> dict[str, list[Path]]:
     """Folder -> objects of its sources; references that have a tuned version get the suffix _ref."""
     forget_headers()
     includes = (kernels / "include", kernels / "include" / "generated", kernels / "ref")
+    selection = _selection(cache, names)
 
     def made(folder: str, defines: tuple[str, ...] = ()) -> list[Path]:
         sources = sorted(path for path in (kernels / folder).glob("*") if path.suffix in SOURCES)
-        return [compile_object(path, includes, cache, defines) for path in sources]
+        return [
+            compile_object(path, (*includes, *([selection] if path.stem == "kernel_table" else [])), cache, defines)
+            for path in sources
+        ]
 
     tuned = made("arm")
     renamed = tuple(f"spindl_{name}=spindl_{name}_ref" for name in tuned_kernels(tuned))
     return {"rt": made("rt"), "arm": tuned, "ref": made("ref", renamed)}
+
+
+def _selection(cache: Path, names: Collection[str] | None) -> Path:
+    """A folder with the header that tells the table of kernels which ones are in the image."""
+    chosen = [name for name in KERNELS if names is None or name in names]
+    unknown = sorted(set(names or ()) - set(KERNELS))
+    if unknown:
+        raise ImageError(f"there are no kernels {', '.join(unknown)}", "image")
+    text = "#define SPINDL_SELECTED(X) " + " ".join(f"X({name})" for name in chosen) + "\n"
+    folder = cache / f"selection-{sha256(text.encode()).hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    header = folder / "spindl_selection.h"
+    if not header.exists() or header.read_text() != text:
+        header.write_text(text)
+    return folder
 
 
 def _image(elf: Elf) -> Image:
@@ -143,12 +163,12 @@ def _image(elf: Elf) -> Image:
     return Image(stamped, data, sha, {name: value for name, (value, _) in sorted(elf.symbols.items())})
 
 
-def sizes(kernels: Path, cache: Path) -> dict[str, int]:
+def sizes(kernels: Path, cache: Path, names: Collection[str] | None = None) -> dict[str, int]:
     """Bytes of code and constants by source file, "helpers" for the compiler's own, and what lies in DTCM."""
-    elf = link_image(kernels, cache)
+    elf = link_image(kernels, cache, names)
     home = {
         name: f"{folder}/{path.name.rsplit('-', 1)[0]}"
-        for folder, paths in _objects(kernels, cache).items()
+        for folder, paths in _objects(kernels, cache, names).items()
         for path in paths
         for name in read_elf(path).symbols
     }

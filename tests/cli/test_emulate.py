@@ -12,13 +12,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from spindl.cli.app import app
-from spindl.emulator import Faults, boot
+from spindl.emulator import Faults, boot, emulate
 from spindl.emulator.recording import BadRecording, Recording, load_recording, save_recording
 
 HOST = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 250}.10"
@@ -60,10 +61,11 @@ def kill_monitor(host: str) -> None:
 
 
 def run_until_interrupted(
-    folder: Path, *arguments: str, before_the_end: Callable[[str], None] = lambda host: None
+    folder: Path, *arguments: str, booted: bool = True, before_the_end: Callable[[str], None] = lambda host: None
 ) -> subprocess.CompletedProcess[str]:
-    """Starts the command, asks the machine for its version once it is up, then presses Ctrl-C."""
-    command = [sys.executable, "-m", "spindl", "emulate", "--host", HOST, "--booted", *arguments]
+    """Starts the command, asks the machine for its version if it is booted, then presses Ctrl-C."""
+    boot = ["--booted"] if booted else []
+    command = [sys.executable, "-m", "spindl", "emulate", "--host", HOST, *boot, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
                           env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}) as process:  # fmt: skip
         assert process.stdout is not None
@@ -72,7 +74,8 @@ def run_until_interrupted(
             line = process.stdout.readline()
             assert line, process.communicate()
             first += line
-        assert b"SC&MP/SpiNNaker" in ask_version(HOST)
+        if booted:
+            assert b"SC&MP/SpiNNaker" in ask_version(HOST)
         before_the_end(HOST)
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=30)
@@ -109,6 +112,24 @@ def test_it_says_when_the_monitor_has_failed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "SC&MP on chip (0, 0) has failed: program error: " in done.stdout
     assert "must be switched off and on" in done.stdout
+
+
+@pytest.mark.slow
+def test_spinnman_boots_it_from_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("spinnman", reason="SpiNNMan is the host of this test")
+    from tests.emulator.host import transceiver_for
+
+    def boot_and_use(host: str) -> None:
+        board: Any = SimpleNamespace(host=host, topology=SimpleNamespace(name="spin3"))
+        transceiver = transceiver_for(board)
+        transceiver.write_memory(1, 1, 0x61000000, b"spindl")
+        assert bytes(transceiver.read_memory(1, 1, 0x61000000, 6)) == b"spindl"
+        transceiver.close()
+
+    monkeypatch.chdir(tmp_path)  # SpiNNMan writes its reports there
+    done = run_until_interrupted(tmp_path, booted=False, before_the_end=boot_and_use)
+    assert done.returncode == 0, done.stderr
+    assert "waiting for a host to boot it" in done.stdout
 
 
 def failed(done: Any, status: int, *parts: str) -> None:
@@ -163,6 +184,24 @@ def test_dead_parts_that_are_not_there() -> None:
     failed(spindl("--dead-chip", "9,9"), 1, "there is no part (9, 9)")
     failed(spindl("--dead-chip", "0,0"), 1, "holds the Ethernet plug")
     failed(spindl("--host", "10.0.0.1"), 1, "not a loopback address")
+
+
+@pytest.mark.parametrize("strict", ["warn", "stop"])
+def test_reports_are_printed_once(strict: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from spindl.cli.emulate import Reports
+    from spindl.cli.output import output
+
+    with emulate("1x1", host=HOST, connected=False, strict=strict) as machine:
+        reports = Reports(output(), machine, strict=True)
+        core = machine.chip(0, 0).physical(5)
+        core.write(0, struct.pack("<3I", 0xE3A00205, 0xE5901000, 0xEAFFFFFE))  # mov r0, #0x50000000; ldr r1, [r0]
+        core.start()
+        machine.run(0.0001)
+        reports.update()
+        reports.update()
+    printed = capsys.readouterr().out
+    assert printed.count("program error: unmapped at 0x50000000, core 5, pc 0x00000004") == 1
+    assert (" r0=50000000" in printed) == (strict == "stop"), "a stopped core comes with its registers"
 
 
 RECORDING = Recording("2x1-mesh", Faults(links=frozenset({(0, 0, 0)}), seed=3), "127.0.0.9", False, (), 64, 5)

@@ -77,6 +77,8 @@ class Case:
         if self.values == "extreme":
             signs = np.where(rng.random(shape) < 0.02, -1, 1)
             return (signs * (2**15 - 1 - rng.integers(0, 3, shape))).astype(np.int64)
+        if self.values == "largest":
+            return np.full(shape, 2**15 - 1, np.int64)
         if self.values == "alternating":
             return np.where(rng.random(shape) < 0.5, -limit, limit).astype(np.int64)
         if self.values == "sparse":
@@ -269,8 +271,13 @@ def arguments_of(
     }
     numbers = {key: _number(value) for key, value in arguments.items()}
     size = scratch(direction, numbers)
-    buffers["scratch"] = np.zeros(size, np.uint8)
+    buffers["scratch"] = stale(size)
     return Call(direction, {**arguments, "scratch_bytes": size}, buffers, cycles(direction, numbers), size)
+
+
+def stale(size: int) -> Array:
+    """Scratch bytes, full of the value that ends panels and that no operand holds."""
+    return np.resize(np.array([0, 0x80], np.uint8), size)
 
 
 def _within(rows: tuple[int, int], size: int) -> tuple[int, int]:
@@ -309,7 +316,7 @@ def run_case(
     if shift:  # what is not at a whole word may need more scratch
         numbers = {key: _number(value) for key, value in call.arguments.items()}
         size = scratch(direction, {**numbers, **shift})
-        call.buffers["scratch"], call.arguments["scratch_bytes"] = np.zeros(size, np.uint8), size
+        call.buffers["scratch"], call.arguments["scratch_bytes"] = stale(size), size
     sites = (Site(0), site or Site(exponent_of(direction) + case.shift))
     exponents = (*EXPONENTS, case.bias or 0)
     result = run(direction, call.arguments, call.buffers, exponents, sites, where, shift=shift)

@@ -13,7 +13,7 @@ import pytest
 
 from spindl.emulator import Machine
 from spindl.program.core import COMMANDS, CORE, ERRORS, KEY_MASK, KEYS, STEP_COUNTERS
-from spindl.program.image import Image, load_image
+from spindl.program.image import Image
 from spindl.program.kernels import KERNELS
 from spindl.program.load import TEXT_BYTES, ChipLoad, CoreName, CoreResult, Setting, chip_load, core_result
 from spindl.program.schedule import Schedule, Step, Tables, Transfer
@@ -92,10 +92,9 @@ class Session:
 
 
 @pytest.fixture
-def session(booted: Callable[..., Machine], tmp_path: Path) -> Iterator[Session]:  # noqa: F811
+def session(booted: Callable[..., Machine], image: Image, tmp_path: Path) -> Iterator[Session]:  # noqa: F811
     machine = booted("spin3", connected=True)
     transceiver = transceiver_for(machine)
-    image = load_image()
     file = tmp_path / "spindl.aplx"
     file.write_bytes(image.aplx)
     yield Session(machine, transceiver, image, str(file))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spindl.program import costs
-from spindl.program.image import Image, load_image
+from spindl.program.image import Image
 from spindl.program.kernels import KERNELS
 from spindl.program.schedule import STEP, TRANSFER, Schedule, Step, Tables, Transfer
 from spindl.run.emu.direct import SDRAM, walk
@@ -15,11 +15,6 @@ from tests.kernels.harness import places, run
 COPY = KERNELS["copy"]
 X, Y = 0x400000, 0x404040
 TUNED = places("copy")[-1]
-
-
-@pytest.fixture(scope="module")
-def image() -> Image:
-    return load_image()
 
 
 def cycles_per_step(image: Image, step: Step, cores: int = 1) -> float:

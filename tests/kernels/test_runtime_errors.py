@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spindl.emulator import emulate
 from spindl.program.core import COMMANDS, ERRORS, CoreError
-from spindl.program.image import Image, load_image
+from spindl.program.image import Image
 from spindl.program.kernels import KERNELS
 from spindl.program.load import USER_REGISTERS, user_register
 from spindl.program.schedule import HEADER, STEP, TRANSFER, Schedule, Step, Tables, Transfer, encode
@@ -38,11 +38,6 @@ STEPS = tuple(
 HEADER_BYTES, STEP_BYTES, TRANSFER_BYTES = (record.layout.size for record in (HEADER, STEP, TRANSFER))
 BLOCK = STEP_BYTES + 2 * TRANSFER_BYTES + 12
 FIELD_CODES = {"B": 1, "H": 2, "h": 2, "I": 4, "i": 4}
-
-
-@pytest.fixture(scope="module")
-def image() -> Image:
-    return load_image()
 
 
 def table(image: Image, *steps: Step, cores: int = 1) -> bytes:

@@ -7,10 +7,10 @@ import pytest
 
 from spindl.emulator import Faults, emulate
 from spindl.machine import parse_topology
-from spindl.program.image import Image, load_image
+from spindl.program.image import Image
 from spindl.program.kernels import KERNELS
 from spindl.program.load import Setting
-from spindl.program.schedule import Schedule, Step, Transfer
+from spindl.program.schedule import Schedule, Step, Tables, Transfer
 from spindl.run.emu.direct import CONTROL, SDRAM, Result, stream_routes, walk_chips
 
 STREAM = 6
@@ -19,11 +19,6 @@ BLOCK_BYTES = 4096
 OUT = SDRAM + 0x100000
 CHIPS = ((0, 0), (1, 0), (0, 1), (1, 1))
 SETTING = Setting(((SDRAM, CONTROL, True),), chips=4, time_out=60)
-
-
-@pytest.fixture(scope="module")
-def image() -> Image:
-    return load_image()
 
 
 def words_of(block: int, count: int) -> bytes:
@@ -154,3 +149,27 @@ def test_refused_arguments(image: Image, name: str, values: dict[str, int]) -> N
     found = alone(image, (kernel(name, 0, **values),)).cores[0, 0][0].error
     assert found is not None
     assert found.name == "ARGUMENT"
+
+
+def test_a_whole_board(image: Image) -> None:
+    """48 chips meet, and 32 of them, as many as one send can wait for, get two blocks."""
+    topology = parse_topology("spin5")
+    chips = [(place.x, place.y) for place in topology.places]
+    sizes = [1023, 200]
+    meet = Step(0, 0, barrier_before=True, machine=True)
+    schedules = {xy: [Schedule((*receiver(sizes, n), meet), image.version)] for n, xy in enumerate(chips[:32])}
+    schedules |= {xy: [Schedule((meet,), image.version)] for xy in chips[32:]}
+    schedules[chips[0]] = [
+        Schedule((*sender(sizes, 0xFFFFFFFF), meet), image.version, Tables(2)),
+        Schedule((*receiver(sizes, 0), meet), image.version, Tables(2)),
+    ]
+    receivers = {xy: [1 if n == 0 else 0] if n < 32 else [] for n, xy in enumerate(chips)}
+    routes = stream_routes(topology, STREAM, (chips[0], 0), receivers)
+    memory = {SDRAM + block * BLOCK_BYTES: words_of(block, words) for block, words in enumerate(sizes)}
+    setting = Setting(SETTING.regions, chips=len(chips), time_out=100)
+    done = walk_chips(image, schedules, {chips[0]: memory}, setting, routes=routes, topology="spin5")
+    done.check()
+    for number, xy in enumerate(chips[:32]):
+        for block, words in enumerate(sizes):
+            place = OUT + 0x20000 * number + block * BLOCK_BYTES
+            assert done.read(place, 4 * words, xy) == words_of(block, words), (xy, block)

@@ -44,9 +44,6 @@ enum spindl_kernel_number {
     SPINDL_KERNEL_RUNNING_VARIANCE = 107,
     SPINDL_KERNEL_PAIR_TO_WIDE = 108,
     SPINDL_KERNEL_COPY = 160,
-    SPINDL_KERNEL_SEND = 161,
-    SPINDL_KERNEL_LISTEN = 162,
-    SPINDL_KERNEL_RECEIVE = 163,
     SPINDL_KERNEL_NEXT_SITES = 164,
     SPINDL_KERNEL_EXPONENTS = 165,
     SPINDL_KERNEL_SUM_ROWS = 166,
@@ -59,6 +56,9 @@ enum spindl_kernel_number {
     SPINDL_KERNEL_LARGEST_BITS = 176,
     SPINDL_KERNEL_SQUARED_NORM = 177,
     SPINDL_KERNEL_LARS_RATE = 178,
+    SPINDL_KERNEL_SEND = 240,
+    SPINDL_KERNEL_LISTEN = 241,
+    SPINDL_KERNEL_RECEIVE = 242,
 };
 
 /* The same, for macros that get the name of a kernel. */
@@ -101,9 +101,6 @@ enum spindl_kernel_number {
 #define SPINDL_NUMBER_running_variance 107
 #define SPINDL_NUMBER_pair_to_wide 108
 #define SPINDL_NUMBER_copy 160
-#define SPINDL_NUMBER_send 161
-#define SPINDL_NUMBER_listen 162
-#define SPINDL_NUMBER_receive 163
 #define SPINDL_NUMBER_next_sites 164
 #define SPINDL_NUMBER_exponents 165
 #define SPINDL_NUMBER_sum_rows 166
@@ -116,6 +113,9 @@ enum spindl_kernel_number {
 #define SPINDL_NUMBER_largest_bits 176
 #define SPINDL_NUMBER_squared_norm 177
 #define SPINDL_NUMBER_lars_rate 178
+#define SPINDL_NUMBER_send 240
+#define SPINDL_NUMBER_listen 241
+#define SPINDL_NUMBER_receive 242
 
 #define SPINDL_EXPONENT_CONSTANT 0
 #define SPINDL_EXPONENT_VALUE 1
@@ -939,37 +939,6 @@ int spindl_copy(const spindl_copy_arguments *arguments, spindl_context *context)
 uint32_t spindl_copy_cycles(const spindl_copy_arguments *arguments);
 uint32_t spindl_copy_scratch(const spindl_copy_arguments *arguments);
 
-/* Sends a block and waits until every receiver has it; sends again what they ask for. */
-typedef struct {
-    uint32_t stream; /* its number, even; the answers use stream + 1 */
-    uint32_t block; /* number of the block */
-    uint32_t x; /* the words, a multiple of 4 */
-    uint32_t words; /* their number, 1 to 1023 */
-    uint32_t receivers; /* bits of the receivers that have to acknowledge */
-    uint32_t gap; /* cycles from packet to packet, at least */
-} spindl_send_arguments;
-typedef char spindl_send_arguments_size[sizeof(spindl_send_arguments) == 24 ? 1 : -1];
-int spindl_send(const spindl_send_arguments *arguments, spindl_context *context);
-
-/* From now on the block's packets are taken: the word of place p goes to y + 4 p, the head to y. */
-typedef struct {
-    uint32_t slot; /* 0 or 1: two blocks can be under way */
-    uint32_t stream; /* its number, even; the answers use stream + 1 */
-    uint32_t block; /* number of the block */
-    uint32_t y; /* room for the block's head and its words, a multiple of 4 */
-    uint32_t words; /* number of words, 1 to 1023 */
-} spindl_listen_arguments;
-typedef char spindl_listen_arguments_size[sizeof(spindl_listen_arguments) == 20 ? 1 : -1];
-int spindl_listen(const spindl_listen_arguments *arguments, spindl_context *context);
-
-/* Waits until the block is complete, asking for what is missing; checks and acknowledges it. */
-typedef struct {
-    uint32_t slot; /* as given to listen */
-    uint32_t receiver; /* number of this receiver, 0 to 31 */
-} spindl_receive_arguments;
-typedef char spindl_receive_arguments_size[sizeof(spindl_receive_arguments) == 8 ? 1 : -1];
-int spindl_receive(const spindl_receive_arguments *arguments, spindl_context *context);
-
 /* After a step: states become those of the next step (docs/numbers.md, delayed scaling). */
 typedef struct {
     uint32_t states; /* address: [count] spindl_site_state */
@@ -1154,6 +1123,37 @@ typedef char spindl_lars_rate_arguments_size[sizeof(spindl_lars_rate_arguments) 
 int spindl_lars_rate(const spindl_lars_rate_arguments *arguments, spindl_context *context);
 uint32_t spindl_lars_rate_cycles(const spindl_lars_rate_arguments *arguments);
 uint32_t spindl_lars_rate_scratch(const spindl_lars_rate_arguments *arguments);
+
+/* Sends a block and waits until every receiver has it; sends again what they ask for. */
+typedef struct {
+    uint32_t stream; /* its number, even; the answers use stream + 1 */
+    uint32_t block; /* number of the block */
+    uint32_t x; /* the words, a multiple of 4 */
+    uint32_t words; /* their number, 1 to 1023 */
+    uint32_t receivers; /* bits of the receivers that have to acknowledge */
+    uint32_t gap; /* cycles from packet to packet, at least */
+} spindl_send_arguments;
+typedef char spindl_send_arguments_size[sizeof(spindl_send_arguments) == 24 ? 1 : -1];
+int spindl_send(const spindl_send_arguments *arguments, spindl_context *context);
+
+/* From now on the block's packets are taken: the word of place p goes to y + 4 p, the head to y. */
+typedef struct {
+    uint32_t slot; /* 0 or 1: two blocks can be under way */
+    uint32_t stream; /* its number, even; the answers use stream + 1 */
+    uint32_t block; /* number of the block */
+    uint32_t y; /* room for the block's head and its words, a multiple of 4 */
+    uint32_t words; /* number of words, 1 to 1023 */
+} spindl_listen_arguments;
+typedef char spindl_listen_arguments_size[sizeof(spindl_listen_arguments) == 20 ? 1 : -1];
+int spindl_listen(const spindl_listen_arguments *arguments, spindl_context *context);
+
+/* Waits until the block is complete, asking for what is missing; checks and acknowledges it. */
+typedef struct {
+    uint32_t slot; /* as given to listen */
+    uint32_t receiver; /* number of this receiver, 0 to 31 */
+} spindl_receive_arguments;
+typedef char spindl_receive_arguments_size[sizeof(spindl_receive_arguments) == 8 ? 1 : -1];
+int spindl_receive(const spindl_receive_arguments *arguments, spindl_context *context);
 
 /* X(name) for every kernel that is also built for the host. */
 #define SPINDL_EVERY_KERNEL(X) \

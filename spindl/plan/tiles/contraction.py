@@ -23,7 +23,7 @@ CYCLES_PER_MAC = 1.6
 CYCLES_PER_RESULT = 12
 CYCLES_PER_BYTE = 0.75
 """Rough costs, for choosing a cut: products, roundings, bytes of DMA (267 MB/s at 200 MHz)."""
-CYCLES_PER_CALL = 1500
+CYCLES_PER_CALL, CYCLES_PER_ROW = 1500, 150
 ROOM = 128
 """Bytes kept free for words around unaligned loads."""
 
@@ -184,6 +184,7 @@ def _choose(
             calls = -(-longest // most)
             one = longest * tile * (macs * CYCLES_PER_MAC + width * CYCLES_PER_RESULT)
             one += tile * weight_bytes * CYCLES_PER_BYTE + calls * CYCLES_PER_CALL
+            one += longest * width * CYCLES_PER_ROW if split else 0  # every pixel is a row of a transfer
             one += slab_bytes(min(most, longest), tile) * CYCLES_PER_BYTE
             rounds = -(-parts * len(ranges) // cores)
             score = rounds * one

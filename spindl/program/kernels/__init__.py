@@ -1,6 +1,6 @@
 """The kernels of the ARM image by name.
 
-Numbers: contractions from 1, elements from 32, channels from 96, the rest from 160.
+Numbers: contractions from 1, elements from 32, channels from 96, reductions from 160, the runtime's own from 240.
 """
 
 from spindl.program.kernels.channels import CHANNEL_KERNELS

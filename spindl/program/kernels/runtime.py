@@ -24,7 +24,7 @@ RUNTIME_KERNELS: tuple[Kernel, ...] = (
     ),
     Kernel(
         "send",
-        161,
+        240,
         (
             _STREAM,
             _BLOCK,
@@ -38,7 +38,7 @@ RUNTIME_KERNELS: tuple[Kernel, ...] = (
     ),
     Kernel(
         "listen",
-        162,
+        241,
         (
             Field("slot", "I", "0 or 1: two blocks can be under way"),
             _STREAM,
@@ -51,7 +51,7 @@ RUNTIME_KERNELS: tuple[Kernel, ...] = (
     ),
     Kernel(
         "receive",
-        163,
+        242,
         (
             Field("slot", "I", "as given to listen"),
             Field("receiver", "I", "number of this receiver, 0 to 31"),

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import tempfile
+from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from importlib.util import find_spec
+from io import StringIO
 from typing import Any
 
 from spindl.emulator import Machine, emulate
@@ -13,6 +18,12 @@ from spindl.run.interface import RunError
 from spindl.run.monitored import MonitoredSession
 
 _VERSIONS = {"spin3": "3", "spin5": "5"}
+
+
+@cache
+def _reports() -> tempfile.TemporaryDirectory[str]:
+    """Where SpiNNMan writes its reports; it still does so when the process ends."""
+    return tempfile.TemporaryDirectory()
 
 
 def _free_host() -> str:
@@ -49,16 +60,19 @@ class EmulatedSession(MonitoredSession):
         self._machine = emulate(
             self._name, host=_free_host(), booted=True, connected=True, speed=0, threads=self._threads or 1
         )
+        logging.getLogger("spinnman").setLevel(logging.WARNING)
         clear_cfg_files(True)
         add_spinnman_cfg()
+        set_config("Reports", "default_report_file_path", _reports().name)
         set_config("Machine", "version", _VERSIONS[self._name])
         set_config("Machine", "machine_name", self._machine.host)
-        writer = SpiNNManDataWriter.setup()
-        writer.set_ipaddress(self._machine.host)
-        transceiver = create_transceiver_from_hostname(self._machine.host)
-        transceiver.discover_scamp_connections()
-        writer.set_transceiver(transceiver)
-        writer.set_machine(transceiver.get_machine_details())
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # progress bars
+            writer = SpiNNManDataWriter.setup()
+            writer.set_ipaddress(self._machine.host)
+            transceiver = create_transceiver_from_hostname(self._machine.host)
+            transceiver.discover_scamp_connections()
+            writer.set_transceiver(transceiver)
+            writer.set_machine(transceiver.get_machine_details())
         return transceiver
 
     def close(self) -> None:

@@ -1,9 +1,13 @@
-"""The two operations that lose information, on int64 tensors; the definition is `spindl.number.rounding`.
+"""The two operations that lose information, on exact integers; the definition is `spindl.number.rounding`.
 
-None of them waits for the device: shifts are known on the host, statistics stay on the device as 0-d tensors.
+Integers are int64 tensors, or float64 tensors where all of them are known to be below 2^52: a CPU computes with those
+several times faster. None of this waits for another device: shifts are known on the host, statistics stay on the device
+as 0-d tensors.
 """
 
 from __future__ import annotations
+
+from math import ldexp
 
 import numpy as np
 import torch
@@ -16,6 +20,8 @@ from spindl.number.sites import EMPTY
 from spindl.run.sim.values import Pending
 
 TERM_LIMIT = 2**59
+EXACT_LIMIT = 2**52
+"""Integers of at most this magnitude are exact in float64, and so are they plus a half."""
 INT16_BOUND = 2**16
 """Above every int16 magnitude: clamping to it before a left shift changes no int16 result and cannot overflow."""
 
@@ -71,9 +77,42 @@ def pending_extent(largest: Tensor, exponent: int) -> Pending:
     return Pending(largest, finish)
 
 
+def round_float64(x: Tensor, shift: int, even: bool = False) -> Tensor:
+    """RSH(x, shift) of float64 integers up to 2^52, ties up or to even, in their own memory.
+
+    x * 2^-shift is exact. Half-up adds 0.5, exactly for shift <= 53; beyond, |x * 2^-shift| <= 1/4 rounds to 0 anyhow.
+    Left shifts are exact, too, but may leave the range in which a sum would be.
+    """
+    if shift:
+        x.mul_(ldexp(1.0, -shift))
+    if shift <= 0:
+        return x
+    return x.round_() if even else x.add_(0.5).floor_()
+
+
+def rounded_in_place(x: Tensor, shift: int, bits: int, even: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """clamp(RSH(x, shift)), ties up or to even, for x that is not needed any more.
+
+    Returns:
+        the rounded values in the type of x, max |x| and how many elements were clamped as 0-d int64 tensors.
+    """
+    bound, largest = limit(bits), largest_magnitude(x)
+    if x.dtype == torch.float64:
+        rounded = round_float64(x, shift, even)
+    else:
+        rounded = shift_right_half_even(x, shift) if even and shift > 0 else saturating_shift(x, shift, INT16_BOUND)
+    if not x.is_cuda and _fits(int(largest), shift, bound):  # nobody waits: the CPU has it
+        return rounded, largest, torch.zeros_like(largest)
+    clamped = rounded.clamp(-bound, bound)
+    return clamped, largest, torch.count_nonzero(clamped != rounded)
+
+
+def _fits(largest: int, shift: int, bound: int) -> bool:
+    """Whether a magnitude is surely not clamped."""
+    return ((largest + (1 << (shift - 1))) >> shift if shift > 0 else largest << min(-shift, 64)) <= bound
+
+
 def requantise(x: Tensor, shift: int, bits: int, even: bool = False) -> tuple[Tensor, Tensor]:
-    """clamp(RSH(x, shift)) as int16, ties up or to even; and how many elements were clamped as a 0-d tensor."""
-    largest = limit(bits)
-    rounded = shift_right_half_even(x, shift) if even and shift > 0 else saturating_shift(x, shift, INT16_BOUND)
-    clamped = rounded.clamp(-largest, largest)
-    return clamped.to(torch.int16), torch.count_nonzero(rounded != clamped)
+    """clamp(RSH(x, shift)) of int64 as int16, ties up or to even; and how many were clamped as a 0-d tensor."""
+    rounded, _, saturated = rounded_in_place(x, shift, bits, even)
+    return rounded.to(torch.int16), saturated

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +16,8 @@ from torch import Tensor
 from spindl.graph.graph import Graph, Node
 from spindl.number.rounding import limit
 from spindl.run.sim import rounding
-from spindl.run.sim.ops.contraction import weight_gradient_parts
+from spindl.run.sim.ops.contraction import weight_gradient_parts, with_bias
+from spindl.run.sim.ops.pieces import BLOCK, PRODUCERS, Pieces, channels_first, empty
 from spindl.run.sim.ops.table import TORCH_OPS
 from spindl.run.sim.values import SimValue
 
@@ -130,27 +130,65 @@ def find_roundings(graph: Graph) -> list[Rounding]:
 
 
 def torch_rounding(node: Node, target: Target, *inputs: SimValue) -> Rounded:
-    """A rounding of any producer in torch, through its exact values. Device inputs are SimValues."""
-    count = len(node.inputs)
+    """A rounding of any producer in torch, piece by piece. Device inputs are SimValues."""
     if node.op == "convolution_weight_gradient" and target.summed:
         return _weight_gradient(node, target, inputs[0], inputs[1])
-    wide: Any = TORCH_OPS[node.op](node, *inputs[:count])
-    if len(inputs) > count:
-        wide = TORCH_OPS["add_bias"](node, wide, inputs[count])
-    result, saturated = rounding.requantise(wide.data, target.exponent - wide.exponent, target.bits, target.even)
-    if target.relu:
-        result = result.clamp_(min=0)
-    return Rounded(SimValue(result, target.exponent), rounding.largest_magnitude(wide.data), saturated, wide.exponent)
+    device = inputs[0].data.device
+    result = empty(node.shape, torch.int16, device)
+    exponent, pieces = _exact_pieces(node, result, inputs)
+    statistics = _Statistics.of(device)
+    for place, exact in pieces:
+        rounded = statistics.round(exact, target, exponent)
+        place.copy_(rounded.clamp_(min=0) if target.relu else rounded)
+    return statistics.rounded(SimValue(result, target.exponent), exponent)
+
+
+def _exact_pieces(node: Node, result: Tensor, inputs: tuple[SimValue, ...]) -> tuple[int, Pieces]:
+    """The producer's exponent and pieces, with the bias if there is one more input than the producer has."""
+    count = len(node.inputs)
+    produce = PRODUCERS.get(node.op)
+    if produce is None:
+        stored = TORCH_OPS[node.op](node, *inputs)
+        assert isinstance(stored, SimValue)
+        return stored.exponent, iter([(channels_first(result), channels_first(stored.data))])
+    exponent, pieces = produce(node, result, *inputs[:count])
+    return with_bias(exponent, pieces, inputs[count]) if len(inputs) > count else (exponent, pieces)
+
+
+@dataclass(slots=True)
+class _Statistics:
+    """Of the exact sums of one rounding."""
+
+    largest: Tensor
+    saturated: Tensor
+
+    @staticmethod
+    def of(device: torch.device) -> _Statistics:
+        zero = torch.zeros((), dtype=torch.int64, device=device)
+        return _Statistics(zero, zero)
+
+    def round(self, exact: Tensor, target: Target, exponent: int) -> Tensor:
+        """The rounded and clamped values, in the type and perhaps the memory of the exact ones."""
+        shift = target.exponent - exponent
+        rounded, largest, saturated = rounding.rounded_in_place(exact, shift, target.bits, target.even)
+        self.largest = torch.maximum(self.largest, largest)
+        self.saturated = self.saturated + saturated
+        return rounded
+
+    def rounded(self, result: SimValue, exponent: int) -> Rounded:
+        return Rounded(result, self.largest, self.saturated, exponent)
 
 
 def _weight_gradient(node: Node, target: Target, dy: SimValue, x: SimValue) -> Rounded:
-    """The weight gradients of a few groups at a time, rounded and added up."""
+    """The weight gradients of a few groups at a time, rounded and added up (below 2^31)."""
     exponent = dy.exponent + x.exponent
     total = torch.zeros(node.shape[1:], dtype=torch.int32, device=dy.data.device)
-    largest = saturated = torch.zeros((), dtype=torch.int64, device=dy.data.device)
+    statistics = _Statistics.of(dy.data.device)
     for _, wide in weight_gradient_parts(node, dy.data, x.data):
-        rounded, clamped = rounding.requantise(wide, target.exponent - exponent, target.bits)
-        total += rounded.sum(0, dtype=torch.int32)
-        largest = torch.maximum(largest, rounding.largest_magnitude(wide))
-        saturated = saturated + clamped
-    return Rounded(SimValue(total, target.exponent), largest, saturated, exponent)
+        count, width = len(wide), total.numel()
+        flat, sums = wide.reshape(count, width), total.view(width)
+        step = max(1, BLOCK // count) if wide.device.type == "cpu" else width
+        for start in range(0, width, step):
+            part = slice(start, start + step)
+            sums[part] += statistics.round(flat[:, part], target, exponent).sum(0).to(torch.int32)
+    return statistics.rounded(SimValue(total, target.exponent), exponent)

@@ -7,19 +7,39 @@ import torch
 from torch import Tensor
 
 from spindl.graph.graph import Node
+from spindl.run.sim.ops.pieces import BLOCK, blocks, float64, rows
 from spindl.run.sim.ops.table import implements
 from spindl.run.sim.values import SimValue
 
+SUMMED = 2**22
+"""Most products of two int16 values whose sum stays within 2^52."""
 
-def _per_channel(x: Tensor, exponent: int) -> SimValue:
-    return SimValue(x.sum([axis for axis in range(x.ndim) if axis != 1], dtype=torch.int64), exponent)
+
+def _sums(x: Tensor, y: Tensor | None) -> Tensor:
+    """Sums of x, or of x * y, over all axes but the channels, as int64: float64 within a block, int64 across blocks."""
+    first = rows(x)
+    second = None if y is None else first if y is x else rows(y)
+    total = torch.zeros(len(first), dtype=torch.int64, device=x.device)
+    for part, columns in _parts(first):
+        block = float64(first[part, columns])
+        if second is not None:
+            block = block.mul_(block if second is first else float64(second[part, columns]))
+        total[part] += block.sum(1).to(torch.int64)
+    return total
+
+
+def _parts(x: Tensor) -> list[tuple[slice, slice]]:
+    assert BLOCK <= SUMMED
+    if x.device.type == "cpu":
+        return list(blocks(x.shape, x.device))
+    return [(slice(None), slice(i, i + SUMMED)) for i in range(0, x.shape[1], SUMMED)]
 
 
 @implements("channel_sum")
 def channel_sum(node: Node, x: SimValue) -> SimValue:
-    return _per_channel(x.data, x.exponent)
+    return SimValue(_sums(x.data, None), x.exponent)
 
 
 @implements("channel_dot")
 def channel_dot(node: Node, x: SimValue, y: SimValue) -> SimValue:
-    return _per_channel(x.data.to(torch.int32) * y.data, x.exponent + y.exponent)
+    return SimValue(_sums(x.data, y.data), x.exponent + y.exponent)

@@ -11,17 +11,18 @@ from torch import Tensor
 
 from spindl.graph.graph import Node
 from spindl.graph.operations import Value
+from spindl.graph.ops.contraction import ALIGNMENT
 from spindl.graph.ops.pointwise import common_exponent, six
 from spindl.number.rounding import limit
 from spindl.run.sim import rounding
+from spindl.run.sim.ops.pieces import Pieces, blocks, channels_first, float64, in_pieces, rows
 from spindl.run.sim.ops.table import implements
 from spindl.run.sim.values import Pending, SimValue
 
 
 @implements("requantise")
 def requantise(node: Node, x: SimValue, site: Value) -> SimValue:
-    bits: Any = node.attributes["bits"]
-    return SimValue(rounding.requantise(x.data, site.exponent - x.exponent, bits)[0], site.exponent)
+    return SimValue(_requantised(node, x, site)[0], site.exponent)
 
 
 @implements("extent")
@@ -31,15 +32,24 @@ def extent(node: Node, x: SimValue) -> Pending:
 
 @implements("saturation")
 def saturation(node: Node, x: SimValue, site: Value) -> Pending:
+    return Pending(_requantised(node, x, site)[1], Value)
+
+
+def _requantised(node: Node, x: SimValue, site: Value) -> tuple[Tensor, Tensor]:
     bits: Any = node.attributes["bits"]
-    return Pending(rounding.requantise(x.data, site.exponent - x.exponent, bits)[1], Value)
+    even = node.attributes.get("ties") == "even"
+    return rounding.requantise(x.data, site.exponent - x.exponent, bits, even)
 
 
 @implements("narrow")
 def narrow(node: Node, x: SimValue) -> SimValue:
     bits: Any = node.attributes["bits"]
-    rounded = rounding.shift_right_half_up(x.data.to(torch.int64), 32 - bits).clamp(-limit(bits), limit(bits))
-    return SimValue(rounded.to(torch.int16), x.exponent + 32 - bits, x.lift)
+    narrowed = torch.empty(x.data.shape, dtype=torch.int16, device=x.data.device)
+    source, result = x.data.reshape(1, -1), narrowed.view(1, -1)
+    for block in blocks(source.shape, source.device):
+        rounded = rounding.round_float64(float64(source[block]), 32 - bits)
+        result[block] = rounded.clamp_(-limit(bits), limit(bits))
+    return SimValue(narrowed, x.exponent + 32 - bits, x.lift)
 
 
 def aligned(x: SimValue, exponent: int) -> Tensor:
@@ -47,26 +57,60 @@ def aligned(x: SimValue, exponent: int) -> Tensor:
     return rounding.shift_right_half_up(x.data.to(torch.int64), exponent - x.exponent)
 
 
-@implements("add")
-def add(node: Node, x: SimValue, y: SimValue) -> SimValue:
+@in_pieces("add")
+def add(node: Node, out: Tensor, x: SimValue, y: SimValue) -> tuple[int, Pieces]:
     exponent = common_exponent(x.exponent, y.exponent)
-    return SimValue(aligned(x, exponent) + aligned(y, exponent), exponent)
+    return exponent, _added(out, x, y, exponent)
 
 
-def _per_channel(values: SimValue, like: Tensor) -> Tensor:
-    return values.data.reshape(1, -1, *(1,) * (like.ndim - 2))
+def _added(out: Tensor, x: SimValue, y: SimValue, exponent: int) -> Pieces:
+    if max(x.exponent, y.exponent) - min(x.exponent, y.exponent) > ALIGNMENT:  # one of them is rounded
+        yield channels_first(out), channels_first(aligned(x, exponent) + aligned(y, exponent))
+        return
+    result, first, second = rows(out), rows(x.data), rows(y.data)
+    scales = [2.0 ** (v.exponent - exponent) for v in (x, y)]  # at most 2^30, so sums are below 2^46
+    for block in blocks(result.shape, result.device):
+        total = float64(first[block]).mul_(scales[0])
+        yield result[block], total.add_(float64(second[block]), alpha=scales[1])
 
 
-@implements("affine")
-def affine(node: Node, x: SimValue, scale: SimValue, offset: SimValue) -> SimValue:
-    total = _per_channel(scale, x.data) * x.data + _per_channel(offset, x.data)
-    return SimValue(total, offset.exponent)
+def _per_channel(values: SimValue) -> Tensor:
+    return values.data.reshape(-1, 1)
 
 
-@implements("affine_pair")
-def affine_pair(node: Node, x: SimValue, scale: SimValue, y: SimValue, slope: SimValue, offset: SimValue) -> SimValue:
-    total = _per_channel(scale, x.data) * x.data + _per_channel(slope, y.data) * y.data
-    return SimValue(total + _per_channel(offset, x.data), offset.exponent)
+def _magnitude(x: SimValue) -> int:
+    return int(rounding.largest_magnitude(x.data))
+
+
+def _number_type(x: Tensor, offset: SimValue, *scales: SimValue) -> torch.dtype:
+    """float64 if every scale[c] * x + offset[c] is surely below 2^52. Another device than the CPU is not asked."""
+    if x.device.type != "cpu":
+        return torch.int64
+    bound = _magnitude(offset) + sum(_magnitude(scale) << 15 for scale in scales)
+    return torch.float64 if bound <= rounding.EXACT_LIMIT else torch.int64
+
+
+@in_pieces("affine")
+def affine(node: Node, out: Tensor, x: SimValue, scale: SimValue, offset: SimValue) -> tuple[int, Pieces]:
+    return offset.exponent, _affine(out, ((x, scale),), offset)
+
+
+@in_pieces("affine_pair")
+def affine_pair(
+    node: Node, out: Tensor, x: SimValue, scale: SimValue, y: SimValue, slope: SimValue, offset: SimValue
+) -> tuple[int, Pieces]:
+    return offset.exponent, _affine(out, ((x, scale), (y, slope)), offset)
+
+
+def _affine(out: Tensor, products: tuple[tuple[SimValue, SimValue], ...], offset: SimValue) -> Pieces:
+    dtype = _number_type(out, offset, *(scale for _, scale in products))
+    result, constant = rows(out), _per_channel(offset).to(dtype)
+    operands = [(rows(x.data), _per_channel(scale).to(dtype)) for x, scale in products]
+    for part, columns in blocks(result.shape, result.device):
+        total = constant[part]
+        for values, factor in operands:
+            total = values[part, columns].to(dtype).mul_(factor[part]).add_(total)
+        yield result[part, columns], total
 
 
 @implements("relu")
@@ -76,7 +120,7 @@ def relu(node: Node, x: SimValue) -> SimValue:
 
 @implements("relu_gradient")
 def relu_gradient(node: Node, dy: SimValue, y: SimValue) -> SimValue:
-    return SimValue(dy.data * (y.data > 0), dy.exponent)
+    return SimValue(dy.data * y.data.clamp(0, 1), dy.exponent)  # all int16: quick, unlike comparisons
 
 
 @implements("relu6")

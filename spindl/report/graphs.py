@@ -8,7 +8,7 @@ from spindl.graph.graph import Graph, Node
 from spindl.report.model import STAGES, Stage, StepCost
 
 LOSS_GRADIENTS = frozenset({"cross_entropy_gradient", "squared_error_gradient", "binary_cross_entropy_gradient"})
-UPDATES = frozenset("direction momentum saturate32 scale_direction descend squared_norm lars_rate".split())
+UPDATES = frozenset(["direction", "momentum", "saturate32", "scale_direction", "descend", "squared_norm", "lars_rate"])
 
 
 def stages(graph: Graph) -> list[Stage]:
@@ -44,7 +44,8 @@ def products(graph: Graph, index: int) -> int:
     if node.op == "convolution_input_gradient":
         return prod(shape(node, 0)) * prod(shape(node, 1)[1:])
     if node.op == "convolution_weight_gradient":
-        return prod(shape(node, 0)) * prod(node.attributes["weight_shape"][1:])
+        weight: tuple[int, ...] = node.attributes["weight_shape"]
+        return prod(shape(node, 0)) * prod(weight[1:])
     return 0
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from spindl.plan.deal import Placed
 from spindl.plan.plan import Plan
+from spindl.plan.task import Call
 from spindl.report.errors import ReportError
 from spindl.report.model import CoreTimeline, Origin, Phase, Slice, StepReport, Work
 from spindl.report.planned import Times, calls_of, labels, step_report
@@ -34,8 +36,8 @@ def measured_report(
 
 
 _NOTES = (
-    "Each core counted its own cycles per step of its schedule; the order within a step (barrier, transfers, kernel) is "
-    "the schedule's, and the walker's own cycles follow the kernel.",
+    "Each core counted its own cycles per step of its schedule; the order within a step (barrier, transfers, kernel) "
+    "is the schedule's, and what the runtime needed itself follows the kernel.",
 )
 
 
@@ -50,12 +52,15 @@ def measured_times(plan: Plan, counters: Sequence[Sequence[Mapping[str, int]]]) 
         expected = sum(max(1, len(phase)) for phase in calls)
         if len(steps) != expected:
             raise ReportError(
-                f"core {core} counted {len(steps)} steps, its schedule has {expected}", "counters", "use the plan it ran"
+                f"core {core} counted {len(steps)} steps, its schedule has {expected}",
+                "counters",
+                "use the plan it ran",
             )
         now, at = 0.0, 0
         slices: list[Slice] = []
         for number, phase in enumerate(calls):
-            for each in phase or [None]:
+            calls_or_none: list[tuple[Placed, Call] | None] = [*phase] or [None]
+            for each in calls_or_none:
                 count = steps[at]
                 at += 1
                 layer, stage, work = named.of(*each) if each else ("", "other", "kernel")

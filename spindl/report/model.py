@@ -21,7 +21,7 @@ STEP_VERSION = 1
 Stage = Literal["forward", "backward", "update", "other"]
 STAGES: tuple[Stage, ...] = ("forward", "backward", "update", "other")
 Work = Literal["products", "kernel", "runtime", "wait_dma", "wait_barrier", "wait_stream"]
-"""What a core does: kernels that multiply and accumulate, other kernels, walking its schedule, sleeping for a reason."""
+"""What a core does: kernels of contractions, other kernels, walking its schedule, sleeping for a reason."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class MemoryMap:
     Attributes:
         title: whose memory.
         capacity: bytes there are.
-        used: bytes up to the highest address in use.
+        used: bytes that are in use at most at one time, gaps between them included where there are any.
         base: address that the map starts at.
         times: what `first` and `last` of regions count.
         end: last of these times.
@@ -317,7 +317,9 @@ def load_step(path: Path) -> StepReport:
 
 def _step(d: dict[str, Any]) -> StepReport:
     def memory(m: dict[str, Any] | None) -> MemoryMap | None:
-        return m and MemoryMap(**{**m, "regions": tuple(Region(**r) for r in m["regions"])})
+        if m is None:
+            return None
+        return MemoryMap(**{**m, "regions": tuple(Region(**r) for r in m["regions"])})
 
     use = d["use"]
     changed = {
@@ -338,7 +340,8 @@ def _step(d: dict[str, Any]) -> StepReport:
         ),
         "sdram": memory(d["sdram"]),
         "dtcm": memory(d["dtcm"]),
-        "use": use and MachineUse(use["name"], tuple(ChipUse(**{**c, "links": tuple(c["links"])}) for c in use["chips"])),
+        "use": use
+        and MachineUse(use["name"], tuple(ChipUse(**{**c, "links": tuple(c["links"])}) for c in use["chips"])),
         "energy": tuple(EnergyPart(**e) for e in d["energy"]),
         "notes": tuple(d["notes"]),
     }

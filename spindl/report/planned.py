@@ -15,6 +15,7 @@ from spindl.plan.task import CORE, Call, Move
 from spindl.program import costs
 from spindl.report.graphs import graph_costs, layers, stages
 from spindl.report.model import (
+    STAGES,
     ChipUse,
     CoreTimeline,
     EnergyPart,
@@ -41,8 +42,8 @@ _NOTES = (
     "emulator, transfers from the bandwidths of the DMA engine and of the SDRAM, which cores share evenly.",
 )
 _ENERGY_NOTE = (
-    "Energy: boards draw their idle power through the whole step, a core 34 mW more while it is awake; a layer's energy "
-    "is its share of the cycles in kernels."
+    "Energy: boards draw their idle power through the whole step, a core 34 mW more while it is awake; a layer's "
+    "energy is its share of the cores' cycles awake."
 )
 
 
@@ -161,7 +162,7 @@ def _jobs(calls: Sequence[tuple[Placed, Call]], named: Labels) -> list[Job]:
 
 
 def _step_costs(plan: Plan, timelines: Sequence[CoreTimeline]) -> list[StepCost]:
-    """By layer and stage, in the order in which they first run."""
+    """By layer and stage, in the order of the graph."""
     named = labels(plan.graph)
     products = {(cost.layer, cost.stage): cost.multiply_accumulates for cost in graph_costs(plan.graph)}
     moved: dict[tuple[str, Stage], int] = {}
@@ -181,16 +182,12 @@ def _step_costs(plan: Plan, timelines: Sequence[CoreTimeline]) -> list[StepCost]
                 spent[key][0] += length * (piece.work in AWAKE)  # the runtime works for the layer, too
                 spent[key][1] += length * (piece.work == "products")
                 spent[key][2] += length * (piece.work == "wait_dma")
+    place = {layer: index for index, layer in reversed(list(enumerate(named.layers)))}
     return [
-        StepCost(
-            *key,
-            products.get(key),
-            kernel,
-            of_products or None,
-            waiting,
-            moved[key],
+        StepCost(*key, products.get(key), kernel, of_products or None, waiting, moved[key])
+        for key, (kernel, of_products, waiting) in sorted(
+            spent.items(), key=lambda item: (place.get(item[0][0], len(named.layers)), STAGES.index(item[0][1]))
         )
-        for key, (kernel, of_products, waiting) in spent.items()
     ]
 
 
@@ -231,9 +228,7 @@ def _use(plan: Plan, timelines: Sequence[CoreTimeline]) -> MachineUse | None:
         return None
     busy = sum(s.end - s.start for line in timelines for s in line.slices if s.work in AWAKE)
     chips = places[: plan.machine.chips]
-    return MachineUse(
-        plan.machine.name, tuple(ChipUse(p.x, p.y, plan.machine.cores, plan.bytes, busy) for p in chips)
-    )
+    return MachineUse(plan.machine.name, tuple(ChipUse(p.x, p.y, plan.machine.cores, plan.bytes, busy) for p in chips))
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
@@ -282,13 +277,17 @@ def sdram_map(plan: Plan) -> MemoryMap:
 def dtcm_map(plan: Plan, core: int) -> MemoryMap:
     """A core's data memory: in each phase, the task that needs most."""
     end = DTCM_BASE + int(CHIP.dtcm.value)
-    regions = [Region("runtime, stack", "runtime", plan.machine.tiles[1], end - plan.machine.tiles[1], 0, len(plan.phases))]
+    regions = [
+        Region("runtime, stack", "runtime", plan.machine.tiles[1], end - plan.machine.tiles[1], 0, len(plan.phases))
+    ]
     edges = sorted(plan.fixed.items(), key=lambda item: item[1])
     for number, (name, address) in enumerate(edges):
         behind = edges[number + 1][1] if number + 1 < len(edges) else address
         if behind > address:
             regions.append(
-                Region(f"{name.removeprefix(CORE)} of the core", "tables", address, behind - address, 0, len(plan.phases))
+                Region(
+                    f"{name.removeprefix(CORE)} of the core", "tables", address, behind - address, 0, len(plan.phases)
+                )
             )
     for number, phase in enumerate(plan.phases):
         if not phase.cores[core]:
@@ -296,11 +295,13 @@ def dtcm_map(plan: Plan, core: int) -> MemoryMap:
         placed = max(phase.cores[core], key=lambda each: each.task.footprint)
         kinds = _region_kinds(placed)
         regions += [
-            Region(f"{name} ({phase.name})", kinds.get(name, "scratch"), placed.addresses[name], size, number, number + 1)
+            Region(
+                f"{name} ({phase.name})", kinds.get(name, "scratch"), placed.addresses[name], size, number, number + 1
+            )
             for name, size in placed.task.regions.items()
             if size
         ]
-    used = max((r.address + r.bytes for r in regions), default=DTCM_BASE) - DTCM_BASE
+    used = max(sum(r.bytes for r in regions if r.first <= k < r.last) for k in range(len(plan.phases)))
     return MemoryMap(
         f"data memory of core {core}: the largest task of each phase",
         int(CHIP.dtcm.value),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import log10
 
 from spindl.report.model import Exponent, Series
-from spindl.report.svg import Scale, amount, axes, covering, drawing, legend, plain, tag, text, title
+from spindl.report.svg import Scale, amount, axes, covering, drawing, legend, plain, shortened, tag, text, title
 
 WIDTH, HEIGHT = 460, 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 10, 40
@@ -81,7 +81,7 @@ def saturation_map(counts: Mapping[str, Sequence[int]], bins: Sequence[int], mos
     parts = []
     for number, (place, values) in enumerate(rows):
         top, step = number * height, width / len(values)
-        parts.append(text(place, left - 8, top + 13, "row", "end"))
+        parts.append(text(shortened(place), left - 8, top + 13, "row", "end"))
         parts.append(tag("rect", x=left, y=top + 2, width=width, height=height - 4, class_="empty"))
         for at, value in enumerate(values):
             if value:
@@ -117,7 +117,7 @@ def exponent_map(exponents: Sequence[Exponent]) -> str:
         hint += (
             f", largest values lately 2^{min(e.extents)} to 2^{max(e.extents)}" if e.extents else ", all zero lately"
         )
-        parts.append(text(e.site, left - 8, y + 12, "row", "end"))
+        parts.append(text(shortened(e.site), left - 8, y + 12, "row", "end"))
         parts.append(
             tag(
                 "rect",

@@ -7,13 +7,14 @@ from math import cos, pi, sin
 
 from spindl.machine import LINK_DIRECTIONS, Place, Topology, TopologyError, parse_topology
 from spindl.report.model import ChipUse, MachineUse
-from spindl.report.svg import amount, drawing, tag, text, title
+from spindl.report.svg import amount, drawing, percent, tag, text, title
 
 LARGEST = 2400
 """Chips that are drawn one by one; of larger machines, a hexagon stands for a board."""
 _ROOT = 3**0.5 / 2
 XY = tuple[int, int]
 
+LINKS = "links"
 FIELDS: tuple[tuple[str, str, str], ...] = (
     ("cores", "cores in use", ""),
     ("sdram_bytes", "SDRAM in use", "B"),
@@ -29,19 +30,24 @@ def machine_maps(use: MachineUse) -> list[tuple[str, str]]:
     except TopologyError:
         return []
     chips = {(chip.x, chip.y): chip for chip in use.chips}
-    return [
+    maps = [
         (heading, machine_map(topology, chips, field, unit))
         for field, heading, unit in FIELDS
         if any(getattr(chip, field) is not None for chip in use.chips)
     ]
+    if len(topology.places) <= LARGEST and any(load is not None for chip in use.chips for load in chip.links):
+        maps.append(("links by load", machine_map(topology, chips, LINKS, "")))
+    return maps
 
 
 def machine_map(topology: Topology, chips: Mapping[XY, ChipUse], field: str, unit: str) -> str:
-    """One map. Raises AttributeError for a field that chips do not have."""
+    """One map: chips coloured by a field, or, of LINKS, lines through the edges between them, two for a link."""
     by_board = len(topology.places) > LARGEST
     places = [p for p in topology.places if p.ethernet] if by_board else list(topology.places)
     spread = 48**0.5 if by_board else 1.0
     values = _boards(topology, chips, field) if by_board else {xy: getattr(chip, field) for xy, chip in chips.items()}
+    if field == LINKS:
+        values = {}
     known = [value for value in values.values() if value is not None]
     most, least = max(known, default=0), min(known, default=0)
 
@@ -52,7 +58,7 @@ def machine_map(topology: Topology, chips: Mapping[XY, ChipUse], field: str, uni
     centres = {(p.x, p.y): (p.x - p.y / 2, -p.y * _ROOT) for p in places}
     xs, ys = [c[0] for c in centres.values()], [c[1] for c in centres.values()]
     span = max(max(xs) - min(xs), max(ys) - min(ys)) + spread * 1.3
-    size = 300 / span
+    size = 520 / span
 
     def at(xy: XY) -> tuple[float, float]:
         x, y = centres[xy]
@@ -64,9 +70,8 @@ def machine_map(topology: Topology, chips: Mapping[XY, ChipUse], field: str, uni
         value = values.get((place.x, place.y))
         x, y = at((place.x, place.y))
         name = f"board at {place.x},{place.y}" if by_board else f"chip {place.x},{place.y}"
-        hint = (
-            f"{name}{' (Ethernet)' if place.ethernet else ''}: {'not used' if value is None else amount(value, unit)}"
-        )
+        said = "not used" if value is None else amount(value, unit)
+        hint = name if field == LINKS else f"{name}{' (Ethernet)' if place.ethernet else ''}: {said}"
         outline = "" if by_board or not place.ethernet else " plug"
         parts.append(
             tag(
@@ -79,11 +84,14 @@ def machine_map(topology: Topology, chips: Mapping[XY, ChipUse], field: str, uni
         )
         if radius > 17 and value is not None:
             parts.append(text(f"{place.x},{place.y}", x, y + 4, "in on" if shade(value) > 0.6 else "in", "middle"))
-    if not by_board:
+    if field == LINKS:
         parts += _links(topology, chips, at, radius)
+        known = [load for chip in chips.values() for load in chip.links if load is not None]
+        least, most = min(known), max(known)
     width = (max(xs) - min(xs) + spread * 1.3) * size
     height = (max(ys) - min(ys) + spread * 1.3) * size
-    scale = f"{amount(least, unit)} to {amount(most, unit)}" if least != most else f"{amount(most, unit)} each"
+    shown = percent if field == LINKS else lambda value: amount(value, unit)
+    scale = f"{shown(least)} to {shown(most)}" if least != most else f"{shown(most)} each"
     parts.append(text(scale, 2, height + 14, "tick"))
     return drawing(max(width, 160), height + 20, *parts, label=f"{topology.name}: {field}", class_="chart map")
 
@@ -121,8 +129,8 @@ def _link(place: Place, link: int, load: float, at: Callable[[XY], tuple[float, 
     step_x, step_y = dx - dy / 2, -dy * _ROOT
     length = (step_x**2 + step_y**2) ** 0.5
     step_x, step_y = step_x / length, step_y / length
-    side_x, side_y = -step_y * radius * 0.16, step_x * radius * 0.16  # the two directions lie beside each other
-    near, far = radius * 0.6, radius * 1.02
+    side_x, side_y = -step_y * radius * 0.17, step_x * radius * 0.17  # the two directions lie beside each other
+    near, far = radius * 0.36, radius * 0.98
     hint = f"link {link} of chip {place.x},{place.y}: load {100 * load:.0f} %"
     return tag(
         "line",
@@ -132,7 +140,7 @@ def _link(place: Place, link: int, load: float, at: Callable[[XY], tuple[float, 
         x2=x + step_x * far + side_x,
         y2=y + step_y * far + side_y,
         class_="link s2",
-        stroke_width=1 + 0.12 * radius * load,
+        stroke_width=1 + 0.16 * radius * load,
         stroke_opacity=round(0.25 + 0.75 * min(load, 1.0), 2),
     )
 

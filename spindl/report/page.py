@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from importlib import resources
 
@@ -48,12 +48,13 @@ def comparison_page(runs: Sequence[RunReport], steps: Sequence[StepReport | None
     head = tag("h1", escape(name)) + _facts([(str(n + 1), run.name) for n, run in enumerate(runs)])
     body = [_heading("Results", HOST), tag("div", _results(runs, steps), class_="card full scroll")]
     cards = []
-    for heading, fields, share in (
-        ("Training loss", ("loss",), False),
-        ("Test loss", ("test_loss", "float_test_loss"), False),
-        ("Test accuracy", ("test_accuracy", "float_test_accuracy"), True),
-        ("Images a second", ("throughput",), False),
-    ):
+    curves: tuple[tuple[str, tuple[str, ...], Callable[[float], str]], ...] = (
+        ("Training loss", ("loss",), _number),
+        ("Test loss", ("test_loss", "float_test_loss"), _number),
+        ("Test accuracy", ("test_accuracy", "float_test_accuracy"), percent),
+        ("Images a second", ("throughput",), amount),
+    )
+    for heading, fields, shown in curves:
         lines = []
         for number, run in enumerate(runs):
             for field in fields:
@@ -62,7 +63,9 @@ def comparison_page(runs: Sequence[RunReport], steps: Sequence[StepReport | None
                     kind = " (float32)" if field.startswith("float") else ""
                     named = Series(run.name + kind, series.x, series.y)
                     lines.append(Line(named, number % 8 + 1, bool(kind), field not in {"loss", "throughput"}))
-        cards.append(_card(heading, chart(heading, lines, y_format=percent if share else _number)))
+        cards.append(
+            _card(heading, chart(heading, lines, y_format=shown, log=heading.endswith("loss") and _spread(lines)))
+        )
     body += [_heading("Curves", HOST), tag("div", *cards, class_="grid2"), _differences(runs)]
     for run, step in zip(runs, steps, strict=True):
         if step:
@@ -121,12 +124,10 @@ def _learning(run: RunReport) -> list[str]:
         )
         if series
     ]
-    means = [y for line in loss for y in line.series.y]
-    log = bool(means) and min(means) > 0 and max(means) > _FAR_APART * min(means)
     rates = [Line(series, number % 8 + 1) for number, series in enumerate(run.rates)]
     speed = [Line(run.throughput, 6)] if run.throughput else []
     cards = [
-        _card("Loss", chart("loss", loss, y_format=_number, log=log)),
+        _card("Loss", chart("loss", loss, y_format=_number, log=_spread(loss))),
         _card("Accuracy", chart("accuracy", accuracy, y_format=lambda v: f"{100 * v:.4g} %")),
         _card("Learning rate", chart("learning rate", rates, zero=True)),
         _card("Images a second", chart("throughput", speed, zero=True, y_format=amount)),
@@ -309,6 +310,12 @@ def _document(name: str, head: str, body: str) -> str:
         f'<body><header><div class="brand"><b>spindl</b> report</div>{head}</header>'
         f"<main>{body}<footer>{labels}</footer></main></body></html>\n"
     )
+
+
+def _spread(lines: Sequence[Line]) -> bool:
+    """Whether a logarithmic axis shows more."""
+    means = [y for line in lines for y in line.series.y]
+    return bool(means) and min(means) > 0 and max(means) > _FAR_APART * min(means)
 
 
 def _facts(facts: Sequence[tuple[str, str]]) -> str:

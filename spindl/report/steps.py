@@ -41,7 +41,7 @@ def shares(parts: Sequence[tuple[str, str, float, str]]) -> str:
             "tr",
             tag("td", tag("i", class_=colour), escape(name)),
             tag("td", escape(shown), class_="n"),
-            tag("td", percent(size / total), class_="n"),
+            tag("td", escape(percent(size / total)), class_="n"),
         )
         for colour, name, size, shown in parts
         if size
@@ -253,7 +253,7 @@ def _stages(group: Sequence[StepCost], measure: str, total: float, most: float) 
         for s, part in parts.items()
         if part
     ]
-    return tag("span", *bars, class_="spark") + tag("b", percent(sum(parts.values())))
+    return tag("span", *bars, class_="spark") + tag("b", escape(percent(sum(parts.values()))))
 
 
 # --- roofline --------------------------------------------------------------------------------------------------------

@@ -103,6 +103,14 @@ def covering(values: Sequence[float], zero: bool = False) -> tuple[float, float]
     return low if zero else low - margin, high + margin
 
 
+def shortened(name: str, most: int = 26) -> str:
+    """A name with its middle left out where it is too long."""
+    if len(name) <= most:
+        return name
+    head = (most - 1) // 2
+    return f"{name[:head]}…{name[head + 1 - most :]}"
+
+
 _UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
 
 
@@ -127,7 +135,7 @@ def plain(value: float) -> str:
 
 def percent(share: float) -> str:
     """A share as per cent, with as many digits as it deserves."""
-    return f"{100 * share:.1f} %" if share >= 0.0005 else "< 0.1 %"
+    return f"{100 * share:.1f} %" if share >= 0.0005 or share <= 0 else "< 0.1 %"
 
 
 def axes(

@@ -15,22 +15,15 @@ from spindl.settings import SettingsError
 if TYPE_CHECKING:
     from spindl.report.model import StepReport
 
-CORES = 16
-"""Cores of a chip that compute, unless --cores says otherwise: 18 less the monitor and a spare."""
-RESERVED = 8 << 20
-"""Bytes of SDRAM that a plan leaves to the monitor and to the schedules."""
-
 
 def report(
     runs: Annotated[list[Path] | None, typer.Argument(metavar="RUN...", help="Folders of runs.")] = None,
-    plan: Annotated[
-        Path | None, typer.Option("--plan", help="A saved step (--save-step) to show with the run.")
-    ] = None,
+    plan: Annotated[Path | None, typer.Option("--plan", help="File of spindl plan --save, or of --save-step.")] = None,
     machine: Annotated[
         str | None,
         typer.Option("--machine", help="Plan the run's training step for one chip of it: spin3, spin5, WxH."),
     ] = None,
-    cores: Annotated[int, typer.Option("--cores", help="Cores of a chip that compute.", min=1, max=17)] = CORES,
+    cores: Annotated[int, typer.Option("--cores", help="Cores of a chip that compute.", min=1, max=17)] = 16,
     save_step: Annotated[
         Path | None, typer.Option("--save-step", help="Write the step of --machine to a file.")
     ] = None,
@@ -58,7 +51,6 @@ def write(
 ) -> tuple[Path, ...]:
     """The files that were written, the page first. Raises SettingsError for options that do not fit each other."""
     from spindl.report.folder import COMPARISON, compare_runs, report_run, report_step
-    from spindl.report.model import load_step
     from spindl.report.model import save_step as save
 
     if not runs and plan is None:
@@ -71,7 +63,7 @@ def write(
         )
     if save_step and (machine is None or len(runs) != 1):
         raise SettingsError("--save-step needs one RUN and --machine", "command line", "add --machine spin3")
-    loaded = load_step(plan) if plan else None
+    loaded = _load(plan) if plan else None
     if not runs:
         assert loaded is not None and plan is not None
         return report_step(loaded, out or plan.with_suffix(".html"))
@@ -85,14 +77,22 @@ def write(
 
 def _planned(run: Path, machine: str, cores: int) -> StepReport:
     """The modelled training step of a run on one chip."""
-    from spindl.machine import CHIP, parse_topology
-    from spindl.plan.passes import plan_step
-    from spindl.plan.plan import Machine
+    from spindl.plan import plan_step
+    from spindl.planning import describe_machine
     from spindl.program import load_program
-    from spindl.program.core import TILES
     from spindl.report.planned import plan_report
 
-    parse_topology(machine)
     graph = load_program(run / "program.spindl").graphs["train"]
-    sdram = int(CHIP.sdram.value) - RESERVED
-    return plan_report(plan_step(graph, Machine(machine, 1, cores, TILES, sdram)))
+    return plan_report(plan_step(graph, describe_machine(machine, cores=cores)))
+
+
+def _load(path: Path) -> StepReport:
+    """A file of `spindl plan --save`, or a step that was saved."""
+    from spindl.report.model import load_step
+
+    if path.suffix != ".plan":
+        return load_step(path)
+    from spindl.plan.file import load_plan
+    from spindl.report.planned import plan_report
+
+    return plan_report(load_plan(path))

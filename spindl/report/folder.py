@@ -7,12 +7,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from spindl.program.files import write_atomically
-from spindl.report.model import StepReport
+from spindl.report.model import StepReport, load_step
 from spindl.report.page import comparison_page, run_page
 from spindl.report.runs import read_run
 from spindl.report.trace import write_trace
 
 PAGE, TRACE, COMPARISON = "report.html", "step.perfetto-trace", "comparison.html"
+STEP = "step.json"
+"""Where an executor that counted a step leaves it (`spindl.report.model.save_step`), in the folder of its run."""
 
 
 def report_run(folder: Path, step: StepReport | None = None, page: Path | None = None) -> tuple[Path, ...]:
@@ -20,7 +22,7 @@ def report_run(folder: Path, step: StepReport | None = None, page: Path | None =
 
     Args:
         folder: of the run.
-        step: a step of it on a machine, if one is known.
+        step: a step of it on a machine; None: the one that the run's executor left, if it did.
         page: the page's file; None: report.html in the folder. The trace lies beside it.
 
     Raises:
@@ -28,6 +30,8 @@ def report_run(folder: Path, step: StepReport | None = None, page: Path | None =
         RunFolderError: a file cannot be written.
     """
     target = page or folder / PAGE
+    if step is None and (folder / STEP).exists():
+        step = load_step(folder / STEP)
     return _write(target, run_page(read_run(folder), step), step)
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from spindl.graph.graph import Graph
 from spindl.machine import CHIP, Fact, TopologyError, parse_topology
 from spindl.machine.energy import POWER, idle_watts
-from spindl.plan.ask import cycles
+from spindl.plan.cost import Span, predict, time_line
 from spindl.plan.deal import Placed
 from spindl.plan.plan import Plan
-from spindl.plan.task import CORE, Call, Move
-from spindl.program import costs
+from spindl.plan.task import CORE, Call
 from spindl.report.graphs import graph_costs, layers, stages
 from spindl.report.model import (
     STAGES,
@@ -31,15 +30,14 @@ from spindl.report.model import (
     Transfer,
     Work,
 )
-from spindl.report.timing import Job, Piece, chip_rates, run_phase
 
 DTCM_BASE = 0x400000
 TABLES = "exponents"
 """The layer under which the first and last phases of a step go."""
 AWAKE: frozenset[Work] = frozenset({"products", "kernel", "runtime"})
 _NOTES = (
-    "Cycles of kernels come from the cost functions beside their code, those of the runtime from measurements on the "
-    "emulator, transfers from the bandwidths of the DMA engine and of the SDRAM, which cores share evenly.",
+    "Times are the planner's: kernels by the cost functions beside their code, the runtime as measured on emulated "
+    "cores, transfers by the bandwidths of the DMA engine and of the SDRAM.",
 )
 _ENERGY_NOTE = (
     "Energy: boards draw their idle power through the whole step, a core 34 mW more while it is awake; a layer's "
@@ -117,45 +115,45 @@ def calls_of(plan: Plan, core: int) -> list[list[tuple[Placed, Call]]]:
 
 
 def predicted_times(plan: Plan) -> Times:
-    """Times from the kernels' cost functions and the facts of the chip."""
-    cores = range(plan.machine.cores)
-    calls, named = [calls_of(plan, core) for core in cores], labels(plan.graph)
-    now, rates = 0.0, chip_rates()
+    """Times as the planner predicts them."""
+    cores, named = range(plan.machine.cores), labels(plan.graph)
+    now = 0.0
     phases: list[Phase] = []
     slices: list[list[Slice]] = [[] for _ in cores]
     transfers: list[list[Transfer]] = [[] for _ in cores]
-    for number, phase in enumerate(plan.phases):
-        result = run_phase([_jobs(calls[core][number], named) for core in cores], now, rates)
-        end = max([now, *(s[-1].end for s, _ in result if s), *(t[-1].end for _, t in result if t)])
-        barrier = end if number == len(plan.phases) - 1 else end + costs.barrier(plan.machine.cores)
-        for core, (busy, moved) in enumerate(result):
+    for phase, cost, lines in zip(plan.phases, predict(plan), time_line(plan), strict=True):
+        end = now + cost.cycles
+        for core, spans in enumerate(lines):
+            busy = [_slice(span, now, named) for span in spans if span.activity in _OF_CORES and span.end > span.start]
             slices[core] += busy
-            transfers[core] += moved
+            transfers[core] += [_transfer(span, now) for span in spans if span.activity not in _OF_CORES]
             free = busy[-1].end if busy else now
-            if barrier > free:
-                slices[core].append(Slice(free, barrier, "wait_barrier", "waiting at the barrier"))
-        phases.append(Phase(phase.name, now, barrier))
-        now = barrier
-    lines = (CoreTimeline((0, 0), core, tuple(slices[core]), tuple(transfers[core])) for core in cores)
-    return Times(tuple(phases), tuple(lines))
+            if end > free:
+                slices[core].append(Slice(free, end, "wait_barrier", "waiting at the barrier"))
+        phases.append(Phase(phase.name, now, end))
+        now = end
+    return Times(tuple(phases), tuple(CoreTimeline((0, 0), c, tuple(slices[c]), tuple(transfers[c])) for c in cores))
 
 
-def _jobs(calls: Sequence[tuple[Placed, Call]], named: Labels) -> list[Job]:
-    def pieces(moves: Sequence[Move]) -> tuple[Piece, ...]:
-        return tuple(Piece(move.buffer, move.bytes * move.rows, move.rows) for move in moves)
+_OF_CORES: Mapping[str, tuple[Work, str]] = {
+    "runtime": ("runtime", "runtime"),
+    "wait": ("wait_dma", "waiting for DMA"),
+    "kernel": ("kernel", ""),
+}
 
-    jobs = []
-    for place, (placed, call) in enumerate(calls):
-        layer, stage, work = named.of(placed, call)
-        first = call is placed.task.calls[0]
-        ordered = place == 0 or call.condition is not None or (placed.ordered and first)
-        # a call with a condition runs once in thousands of steps: the prediction leaves it out
-        length = cycles(call.kernel, call.arguments) if call.kernel and call.condition is None else 0
-        rows = sum(move.rows for move in (*call.loads, *call.stores))
-        overhead = costs.step(bool(call.kernel), len(call.loads), len(call.stores), rows)
-        loads, stores = pieces(call.loads), pieces(call.stores)
-        jobs.append(Job(call.kernel, layer, stage, work, length, overhead, loads, stores, ordered))
-    return jobs
+
+def _slice(span: Span, begin: float, named: Labels) -> Slice:
+    layer, stage, of_call = named.of(span.placed, span.call)
+    work, title = _OF_CORES[span.activity]
+    if span.activity == "kernel":
+        work, title = of_call, span.call.kernel
+    return Slice(begin + span.start, begin + span.end, work, title, layer, stage)
+
+
+def _transfer(span: Span, begin: float) -> Transfer:
+    to_sdram = span.activity == "store"
+    move = (span.call.stores if to_sdram else span.call.loads)[span.move]
+    return Transfer(begin + span.start, begin + span.end, move.buffer, move.bytes * move.rows, to_sdram)
 
 
 # --- costs -----------------------------------------------------------------------------------------------------------

@@ -20,8 +20,8 @@ STEP_VERSION = 1
 
 Stage = Literal["forward", "backward", "update", "other"]
 STAGES: tuple[Stage, ...] = ("forward", "backward", "update", "other")
-Work = Literal["products", "kernel", "runtime", "wait_dma", "wait_barrier", "wait_stream"]
-"""What a core does: kernels of contractions, other kernels, walking its schedule, sleeping for a reason."""
+Work = Literal["products", "kernel", "runtime", "stream", "wait_dma", "wait_barrier"]
+"""What a core does: kernels of contractions, other kernels, walking its schedule, streams, sleeping for a reason."""
 
 
 @dataclass(frozen=True)

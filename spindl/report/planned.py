@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from spindl.graph.graph import Graph
 from spindl.machine import CHIP, Fact, TopologyError, parse_topology
 from spindl.machine.energy import POWER, idle_watts
 from spindl.plan.cost import Span, predict, time_line
 from spindl.plan.deal import Placed
-from spindl.plan.plan import Plan
+from spindl.plan.plan import Machine, Plan
 from spindl.plan.task import CORE, Call
 from spindl.report.graphs import graph_costs, layers, stages
 from spindl.report.model import (
@@ -34,7 +35,8 @@ from spindl.report.model import (
 DTCM_BASE = 0x400000
 TABLES = "exponents"
 """The layer under which the first and last phases of a step go."""
-AWAKE: frozenset[Work] = frozenset({"products", "kernel", "runtime"})
+AWAKE: frozenset[Work] = frozenset({"products", "kernel", "runtime", "stream"})
+_STREAMS = frozenset({"send", "listen", "receive"})
 _NOTES = (
     "Times are the planner's: kernels by the cost functions beside their code, the runtime as measured on emulated "
     "cores, transfers by the bandwidths of the DMA engine and of the SDRAM.",
@@ -63,6 +65,8 @@ class Labels:
     def of(self, placed: Placed, call: Call) -> tuple[str, Stage, Work]:
         """Layer, stage and kind of work of a call."""
         work: Work = "products" if call.kernel.startswith("convolution") else "kernel"
+        if call.kernel in _STREAMS:
+            work = "stream"
         if placed.task.job < 0:
             return TABLES, "other", work
         return self.layers[call.node], "update" if call.kernel == "halve" else self.stages[call.node], work
@@ -81,16 +85,17 @@ def plan_report(plan: Plan, graph_name: str = "train") -> StepReport:
 def step_report(plan: Plan, graph_name: str, origin: Origin, times: Times, notes: tuple[str, ...] = ()) -> StepReport:
     """A plan's step with times from anywhere."""
     total = max((phase.end for phase in times.phases), default=0.0)
-    energy = energy_parts(plan.machine.name, times.timelines, total)
+    steps = [_times(cost, plan.machine.chips) for cost in _step_costs(plan, times.timelines)]
+    energy = energy_parts(plan.machine, times.timelines, total, sum(cost.packets or 0 for cost in steps))
     joules = sum(part.joules for part in energy) if energy else None
     return StepReport(
         graph_name,
         plan.machine.name,
-        _images(plan.graph),
+        _images(plan.graph) * plan.machine.chips,
         origin,
         CHIP.clock.value,
         total,
-        _with_energy(_step_costs(plan, times.timelines), joules),
+        _with_energy(steps, joules),
         times.phases,
         times.timelines,
         (),
@@ -159,11 +164,25 @@ def _transfer(span: Span, begin: float) -> Transfer:
 # --- costs -----------------------------------------------------------------------------------------------------------
 
 
+def _times(cost: StepCost, chips: int) -> StepCost:
+    """What a chip does, done by all of them: each has its share of the images."""
+
+    def all_of(value: float | None) -> Any:
+        return None if value is None else value * chips
+
+    values = {name: all_of(getattr(cost, name)) for name in _COUNTED}
+    return replace(cost, **values)
+
+
+_COUNTED = ("multiply_accumulates", "cycles", "product_cycles", "waiting", "sdram_bytes", "packets")
+
+
 def _step_costs(plan: Plan, timelines: Sequence[CoreTimeline]) -> list[StepCost]:
     """By layer and stage, in the order of the graph."""
     named = labels(plan.graph)
     products = {(cost.layer, cost.stage): cost.multiply_accumulates for cost in graph_costs(plan.graph)}
     moved: dict[tuple[str, Stage], int] = {}
+    sent: dict[tuple[str, Stage], int] = {}
     for core in range(plan.machine.cores):
         for phase in calls_of(plan, core):
             for placed, call in phase:
@@ -171,6 +190,9 @@ def _step_costs(plan: Plan, timelines: Sequence[CoreTimeline]) -> list[StepCost]
                 size = sum(move.bytes * move.rows for move in (*call.loads, *call.stores))
                 if call.condition is None:
                     moved[layer, stage] = moved.get((layer, stage), 0) + size
+                words = call.arguments.get("words") if call.kernel == "send" else None
+                if isinstance(words, int):  # a packet for each word of a block, and one for its head
+                    sent[layer, stage] = sent.get((layer, stage), 0) + words + 1
     spent: dict[tuple[str, Stage], list[float]] = {key: [0.0, 0.0, 0.0] for key in moved}
     for line in timelines:
         for piece in line.slices:
@@ -182,7 +204,7 @@ def _step_costs(plan: Plan, timelines: Sequence[CoreTimeline]) -> list[StepCost]
                 spent[key][2] += length * (piece.work == "wait_dma")
     place = {layer: index for index, layer in reversed(list(enumerate(named.layers)))}
     return [
-        StepCost(*key, products.get(key), kernel, of_products or None, waiting, moved[key])
+        StepCost(*key, products.get(key), kernel, of_products or None, waiting, moved[key], sent.get(key))
         for key, (kernel, of_products, waiting) in sorted(
             spent.items(), key=lambda item: (place.get(item[0][0], len(named.layers)), STAGES.index(item[0][1]))
         )
@@ -197,26 +219,33 @@ def _with_energy(costs: Sequence[StepCost], joules: float | None) -> tuple[StepC
     return tuple(replace(cost, joules=joules * (cost.cycles or 0) / total) for cost in costs)
 
 
-def energy_parts(machine: str, timelines: Sequence[CoreTimeline], total: float) -> tuple[EnergyPart, ...]:
-    """Energy of a step; empty for a machine whose power is not known."""
+def energy_parts(
+    machine: Machine, timelines: Sequence[CoreTimeline], total: float, packets: int = 0
+) -> tuple[EnergyPart, ...]:
+    """Energy of a step whose chips all do what one of them does; empty for a machine whose power is not known."""
     try:
-        idle = idle_watts(parse_topology(machine))
+        idle = idle_watts(parse_topology(machine.name))
     except TopologyError:
         return ()
     clock = CHIP.clock.value
 
     def awake(works: frozenset[Work]) -> float:
-        return sum(s.end - s.start for line in timelines for s in line.slices if s.work in works) / clock
+        return (
+            sum(s.end - s.start for line in timelines for s in line.slices if s.work in works) / clock * machine.chips
+        )
 
     def part(name: str, watts: Fact, seconds: float) -> EnergyPart:
         return EnergyPart(name, watts.value * seconds, watts.low * seconds, watts.high * seconds)
 
-    return (
+    parts = (
         part("idle power of the machine", idle, total / clock),
         part("cores in products", POWER.core, awake(frozenset({"products"}))),
         part("cores in other kernels", POWER.core, awake(frozenset({"kernel"}))),
         part("cores in the runtime", POWER.core, awake(frozenset({"runtime"}))),
+        part("cores in streams", POWER.core, awake(frozenset({"stream"}))),
+        part("packets, a hop each", POWER.packet, packets),
     )
+    return tuple(each for each in parts if each.joules)
 
 
 def _use(plan: Plan, timelines: Sequence[CoreTimeline]) -> MachineUse | None:

@@ -15,12 +15,12 @@ WORKS: dict[Work, tuple[str, str]] = {
     "kernel": ("f5", "other kernels"),
     "runtime": ("f7", "runtime"),
     "wait_dma": ("f4", "waiting for DMA"),
-    "wait_stream": ("f2", "waiting for streams"),
+    "stream": ("f2", "streams between chips"),
     "wait_barrier": ("f8", "waiting at barriers"),
 }
 """Colour and name of what cores do."""
 STAGE_COLOURS: dict[Stage, str] = {"forward": "f1", "backward": "f2", "update": "f3", "other": "f8"}
-AWAKE = ("products", "kernel", "runtime")
+AWAKE = ("products", "kernel", "runtime", "stream")
 
 
 # --- shares ----------------------------------------------------------------------------------------------------------

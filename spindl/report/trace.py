@@ -24,7 +24,7 @@ CATEGORIES: Mapping[Work, str] = {
     "runtime": "runtime",
     "wait_dma": "wait",
     "wait_barrier": "wait",
-    "wait_stream": "wait",
+    "stream": "stream",
 }
 _SEQUENCE = 1
 _STEP = 1

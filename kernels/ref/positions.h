@@ -10,7 +10,8 @@ typedef struct {
     int32_t origin, step; /* in y: of the first tap at the first of these rows; from tap to tap */
 } spindl_phase;
 
-static inline spindl_phase spindl_phase_of(uint32_t number, uint32_t taps, uint32_t stride, uint32_t dilation, int32_t first) {
+static inline spindl_phase spindl_phase_of(uint32_t number, uint32_t taps, uint32_t stride, uint32_t dilation,
+                                           int32_t first) {
     if (stride == 1) return (spindl_phase){0, 1, taps, (int32_t)number - first, -(int32_t)dilation}; /* no divisions */
     spindl_phase found = {0};
     for (uint32_t i = 0; i < taps; i++) {
@@ -32,7 +33,7 @@ static inline uint32_t spindl_count_from(uint32_t first, uint32_t size, uint32_t
     return first < size ? (size - 1 - first) / step + 1 : 0;
 }
 
-/* Of `count` positions, `stride` apart, the first one at `first`: how many lie before 0, and how many not behind `size`. */
+/* Of `count` positions, `stride` apart, the first one at `first`: how many lie before 0, and how many before `size`. */
 static inline uint32_t spindl_before_start(uint32_t count, uint32_t stride, int32_t first) {
     uint32_t low = 0;
     for (; low < count && first < 0; low++) first += (int32_t)stride;
@@ -53,23 +54,6 @@ typedef struct {
     int32_t step, row_step;  /* bytes of x from one to the next */
 } spindl_window;
 
-static inline spindl_window spindl_window_of(const spindl_tile *t, uint32_t i, uint32_t j) {
-    const int32_t top = (int32_t)(i * t->dilation_rows) + t->top;
-    const int32_t left = (int32_t)(j * t->dilation_columns) + t->left;
-    const uint32_t above = spindl_before_start(t->y_rows, t->stride_rows, top);
-    const uint32_t below = spindl_before_end(t->y_rows, t->stride_rows, top, t->x_rows);
-    const uint32_t low = spindl_before_start(t->y_columns, t->stride_columns, left);
-    const uint32_t high = spindl_before_end(t->y_columns, t->stride_columns, left, t->x_columns);
-    if (above >= below || low >= high) return (spindl_window){0};
-    const int32_t row = (int32_t)t->x_columns, pitch = (int32_t)t->x_pitch;
-    const int32_t r = top + (int32_t)(above * t->stride_rows), s = left + (int32_t)(low * t->stride_columns);
-    return (spindl_window){above,
-                    low,
-                    below - above,
-                    high - low,
-                    (r * row + s) * pitch,
-                    2 * pitch * (int32_t)t->stride_columns,
-                    2 * pitch * row * (int32_t)t->stride_rows};
-}
+spindl_window spindl_window_of(const spindl_tile *tile, uint32_t i, uint32_t j);
 
 #endif

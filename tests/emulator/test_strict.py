@@ -27,6 +27,27 @@ DMA = """
     str r1, [r0, #0xc]
 """
 
+# Code that has run is replaced by DMA, while the core is elsewhere.
+OVERLAY = """
+    bl overlay
+    mov r0, #0x30000000
+1:  ldr r1, [r0, #0x14]
+    tst r1, #1
+    bne 1b
+    ldr r1, =0x60001000
+    str r1, [r0, #4]
+    adr r1, overlay
+    str r1, [r0, #8]
+    ldr r1, =0x01800080
+    str r1, [r0, #0xc]
+    b sleep
+    .ltorg
+    .align 4
+overlay:
+    bx lr
+    .space 128
+"""
+
 # Program; kind, label, address; and the words that come before the instruction at fault, which gives its pc.
 CASES = {
     "unaligned": (CHECK_ALIGNMENT + "ldr r1, =0x400002\n ldr r2, [r1]", "program error", 0x400002, 3),
@@ -46,7 +67,7 @@ CASES = {
     ),
     "code_write": ("mov r1, #0\n mov r2, #0\n str r1, [r2, #4]", "undefined behaviour", 4, 2),
     "code_write, by DMA": (
-        "mov r1, #0x60000000\n str r1, [r1]" + DMA.format(system=0x60000000, tcm=0, size=4) + SLEEP,
+        DMA.format(system="0x60001000", tcm=0, size=256) + SLEEP,  # the program itself, while it runs
         "undefined behaviour",
         0,
         None,
@@ -110,7 +131,8 @@ def test_stop_stops_the_core_and_says_why(bare: Bare, assemble: Assemble, case: 
 
 
 def test_a_good_program_is_not_reported(bare: Bare, assemble: Assemble) -> None:
-    good = """
+    good = (
+        """
         mov r1, #0x400000
         str r1, [r1]
         ldr r2, [r1]
@@ -122,11 +144,15 @@ def test_a_good_program_is_not_reported(bare: Bare, assemble: Assemble) -> None:
         str r5, [r4]            @ code that has not run yet may be written: this is how programs are loaded
     later:
         mov r0, r0
-    """ + DMA.format(system=0x60001000, tcm=0x402000, size=256)
+    """
+        + DMA.format(system=0x60001000, tcm=0x402000, size=256)
+        + OVERLAY
+    )
     machine = bare("1x1", strict="stop")
     run(machine, assemble(good + SLEEP))
     assert machine.chip(0, 0).reports == []
     assert machine.chip(0, 0).physical(3).waiting
+    assert bytes(range(128)) in machine.chip(0, 0).physical(3).read(0, 0x400), "the overlay has come"
 
 
 def test_strictness_changes_no_result(bare: Bare, assemble: Assemble) -> None:

@@ -198,7 +198,7 @@ private:
     // DMA engines, in dma.cpp
     void run_dma(i64 end);
     void dma_burst(u32 core, i64 start);
-    void check_dma_to_tcm(u32 core, u32 system_address, u32 tcm, u32 bytes);
+    void check_dma_to_tcm(u32 core, u32 system_address, u32 tcm, u32 bytes, u32 left);
 
     // Router, in router.cpp
     void run_router(i64 begin, i64 end);

@@ -19,8 +19,8 @@ u32 crc32_word(u32 crc, u32 word) {
 
 }  // namespace
 
-// What a strict machine says about one burst from `system` to `tcm`: the first word of each kind.
-void Chip::check_dma_to_tcm(u32 i, u32 system_address, u32 tcm, u32 bytes) {
+// What a strict machine says about one burst from `system` to `tcm`, of a transfer that has `left` bytes to go.
+void Chip::check_dma_to_tcm(u32 i, u32 system_address, u32 tcm, u32 bytes, u32 left) {
     Core& core = cores[i];
     if (in_dtcm(tcm)) mark_dtcm(i, tcm - dtcm_base, bytes);
     for (u32 at = 0; at < bytes; at += 4) {
@@ -30,12 +30,8 @@ void Chip::check_dma_to_tcm(u32 i, u32 system_address, u32 tcm, u32 bytes) {
             break;
         }
     }
-    for (u32 at = 0; in_itcm(tcm) && at < bytes; at += 4) {
-        if (was_executed(core, tcm + at)) {
-            report(core, Fault::code_write, tcm + at);
-            break;
-        }
-    }
+    // To load code by DMA is an overlay, and no fault, unless the core is executing what is being replaced.
+    if (in_itcm(tcm) && core.pc() - tcm < left) report(core, Fault::code_write, tcm);
 }
 
 void Chip::dma_burst(u32 i, i64 start) {
@@ -60,7 +56,7 @@ void Chip::dma_burst(u32 i, i64 start) {
     } else {
         std::memcpy(tcm_side, system_side, bytes);
         if (is_sdram && chance(machine.faults.sdram_bit_error)) tcm_side[events % bytes] ^= static_cast<u8>(1u << events / bytes % 8);
-        if (machine.tracks()) check_dma_to_tcm(i, t.system, t.tcm, bytes);
+        if (machine.tracks()) check_dma_to_tcm(i, t.system, t.tcm, bytes, t.bytes_left);
         if (in_itcm(t.tcm)) forget_code(cores[i], t.tcm, bytes);
     }
     if (t.with_crc()) {

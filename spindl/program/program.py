@@ -46,8 +46,8 @@ class Program:
     Attributes:
         graphs: integer graphs by name: "train", "evaluate" and the like. They share the names of their states.
         metadata: JSON values that say what the graphs were made from: model, loss, formats, batch, versions and so on.
-        chips: what each chip of a machine needs of each graph, once it is planned. A program's file and digest do not hold it: it
-            follows from the graphs and the machine.
+        chips: what each chip of a machine needs of each graph, once it is planned. A program's file and digest do not
+            hold it: it follows from the graphs and the machine.
     """
 
     graphs: Mapping[str, Graph]

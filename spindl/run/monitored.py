@@ -1,6 +1,6 @@
 """A machine that SC&MP runs, through the unmodified SpiNNMan: what the executors `emu` and `board` share.
 
-The SDRAM of each chip holds, in one block, records and schedules of its cores, and the data of each graph of the Program.
+The SDRAM of each chip holds, in one block, records and schedules of its cores, and the data of the Program's graphs.
 A step is: inputs written, each core's command word, the doorbell (a signal), the answers, outputs read.
 """
 

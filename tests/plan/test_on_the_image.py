@@ -6,6 +6,7 @@ from itertools import groupby
 
 import pytest
 
+from spindl.emulator import emulate
 from spindl.graph.interpreter import interpret
 from spindl.plan import Machine, emit, plan_step
 from spindl.program.core import TILES
@@ -35,8 +36,10 @@ def test_steps_on_emulated_cores(name: str, cores: int) -> None:
         outputs, updates, _ = interpret(c.graph, state, inputs)
         state |= updates
         chip.write_inputs(program, memory, inputs)
-        done = walk(image, schedules, {SDRAM: memory.read(0, program.bytes)}, topology="1x1")
+        machine = emulate("1x1", connected=False, strict="warn")
+        done = walk(image, schedules, {SDRAM: memory.read(0, program.bytes)}, machine=machine)
         done.check()
+        assert machine.chip(0, 0).reports == []
         memory.write(0, done.read(SDRAM, program.bytes))
         assert_same(chip.read_outputs(program, memory), outputs)
         assert_same(chip.read_states(program, memory), state)

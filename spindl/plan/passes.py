@@ -21,7 +21,7 @@ from spindl.plan import ends
 from spindl.plan.deal import Placed, deal, place_regions
 from spindl.plan.draft import Draft, Limits, Stored
 from spindl.plan.errors import TooLarge
-from spindl.plan.jobs import Job, find_jobs, levels
+from spindl.plan.jobs import STATISTICS, Job, find_jobs, levels
 from spindl.plan.layout import ELEMENT_BYTES, aligned, value_bytes
 from spindl.plan.memory import lives, place
 from spindl.plan.plan import Machine, Phase, Plan
@@ -113,7 +113,8 @@ def _numbers(graph: Graph, homes: Mapping[int, int], machine: Machine, chip: int
             size, content = value_bytes(node), _constant(node.format.kind, node.attributes)
             draft.stored[index] = Stored(draft.buffer(f"constant/{index}", size, content), 1, size)
     # tables of the core: an upper bound of what they take, so that tasks know what is left
-    tables = 16 * len(draft.sites) + 8 * len(graph.nodes) + 16 * len(draft.words)
+    numbers = sum(3 * len(n.inputs) if n.op in ("add", "concat") else 2 for n in graph.nodes if n.op not in STATISTICS)
+    tables = 10 * len(draft.sites) + 2 * numbers + 12 * len(draft.words) + 32
     draft.limits = Limits(machine.cores, tile - aligned(tables))
     return draft
 

@@ -148,13 +148,11 @@ def _numbers(run: RunReport) -> list[str]:
         )
     else:
         said = f"No value was clipped in {run.steps:,} steps."
-    cards = [_card("Clipped values by place and step", saturation_map(run.saturation, run.bins), said)]
-    if not run.saturation:
-        cards = [_card("Clipped values", tag("p", said))]
+    cards = [_card("Clipped values by place and step", saturation_map(run.saturation, run.bins))]
     note = "Blue: from one unit to the largest value of the format. Orange: the largest values of the last 16 steps."
     few = exponent_map(run.exponents[:40])
     cards.append(_card("Exponents at the end", few, note))
-    parts = [_heading("Numbers", HOST), tag("div", *cards, class_="cols")]
+    parts = [_heading("Numbers", HOST), tag("p", said, class_="note"), tag("div", *cards, class_="cols")]
     if len(run.exponents) > 40:
         rest = tag("div", _card("More exponents", exponent_map(run.exponents[40:])), class_="grid2")
         parts.append(tag("details", tag("summary", f"{len(run.exponents) - 40} more places"), rest))

@@ -16,6 +16,7 @@ from spindl.plan.deal import Placed
 from spindl.plan.plan import Phase, Plan
 from spindl.plan.task import Call
 from spindl.program import costs
+from spindl.program.overlays import overlay_of
 from spindl.program.schedule import STEP, TRANSFER
 
 _CLOCK = CHIP.clock.value
@@ -78,19 +79,24 @@ def time_line(plan: Plan) -> tuple[tuple[tuple[Span, ...], ...], ...]:
     """What each core does in each phase, in the order of time: the same walk that `predict` sums up."""
     known: dict[tuple[object, ...], int] = {}
     result = []
+    there = [0] * plan.machine.cores
     for phase in plan.phases:
-        kernels = [[_kernel(c, known) for placed in tasks for c in placed.task.calls] for tasks in phase.cores]
-        _, rate, crowded = _rates(phase, kernels)
+        calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
+        kernels = [[_kernel(call, known) for call in each] for each in calls]
+        brings = [_brings(each, there, core) for core, each in enumerate(calls)]
+        _, rate, crowded = _rates(phase, kernels, brings)
         cores = []
-        for tasks, each in zip(phase.cores, kernels, strict=True):
+        for tasks, each, codes in zip(phase.cores, kernels, brings, strict=True):
             spans: list[Span] = []
-            _walk(tasks, each, rate, crowded, spans.append)
+            _walk(tasks, each, codes, rate, crowded, spans.append)
             cores.append(tuple(spans))
         result.append(tuple(cores))
     return tuple(result)
 
 
-def _rates(phase: Phase, kernels: Sequence[Sequence[int]]) -> tuple[float, float, float]:
+def _rates(
+    phase: Phase, kernels: Sequence[Sequence[int]], brings: Sequence[Sequence[bool]]
+) -> tuple[float, float, float]:
     """(cycles of the phase, bytes per cycle of an engine, the same while all cores load)."""
     calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
     usual = [call for each in calls for call in each if call.condition is None]
@@ -102,7 +108,7 @@ def _rates(phase: Phase, kernels: Sequence[Sequence[int]]) -> tuple[float, float
         share = min(1.0, moved / _SDRAM / walk) if walk else 1.0
         rate = min(_ENGINE, _SDRAM / max(1.0, 1 + share * (busy - 1)))
         walk = max(
-            (_walk(tasks, each, rate, crowded) for tasks, each in zip(phase.cores, kernels, strict=True)), default=0.0
+            (_walk(*core, rate, crowded) for core in zip(phase.cores, kernels, brings, strict=True)), default=0.0
         )
     return walk, rate, crowded
 
@@ -111,13 +117,15 @@ def predict(plan: Plan) -> tuple[PhaseCost, ...]:
     """The cost of every phase."""
     known: dict[tuple[object, ...], int] = {}
     result = []
+    there = [0] * plan.machine.cores  # the overlay in each core's window
     for number, phase in enumerate(plan.phases):
         calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
         kernels = [[_kernel(call, known) for call in each] for each in calls]
+        brings = [_brings(each, there, core) for core, each in enumerate(calls)]
         usual = [call for each in calls for call in each if call.condition is None]
         read = sum(move.bytes * move.rows for call in usual for move in call.loads)
         written = sum(move.bytes * move.rows for call in usual for move in call.stores)
-        walk, _, _ = _rates(phase, kernels)
+        walk, _, _ = _rates(phase, kernels, brings)
         barrier = costs.barrier(plan.machine.cores) if number else 0
         nodes: dict[int, int] = {}
         for each, times in zip(calls, kernels, strict=True):
@@ -142,8 +150,23 @@ def _kernel(call: Call, known: dict[tuple[object, ...], int]) -> int:
     return known[key]
 
 
+def _brings(calls: Sequence[Call], there: list[int], core: int) -> list[bool]:
+    """Which calls have to bring their kernel's code into the core's window; `there` is kept up to date."""
+    result = []
+    for call in calls:
+        number = overlay_of(call.kernel) if call.condition is None else 0
+        result.append(number not in (0, there[core]))
+        there[core] = number or there[core]
+    return result
+
+
 def _walk(
-    tasks: Sequence[Placed], kernels: Sequence[int], rate: float, crowded: float, record: _Record = _unrecorded
+    tasks: Sequence[Placed],
+    kernels: Sequence[int],
+    brings: Sequence[bool],
+    rate: float,
+    crowded: float,
+    record: _Record = _unrecorded,
 ) -> float:
     """Cycles of one core for one phase; the first loads come while all cores load (`crowded`)."""
     now, engine, asked = 0.0, 0.0, 0.0
@@ -160,11 +183,14 @@ def _walk(
             block = STEP.layout.size + TRANSFER.layout.size * (len(call.loads) + len(call.stores))
             begun = now if ordered or not early else asked
             engine = max(engine, begun)
+            if brings[number]:  # at the start of a phase others have theirs already
+                engine += latency + costs.OVERLAY_BYTES / (rate if number else _ENGINE)
+                record(Span("load", begun, engine, placed, call))
             for k, move in enumerate(loads):
                 start = engine
                 engine += move.rows * latency + move.rows * move.bytes / (crowded if number == 0 else rate)
                 record(Span("load", start, engine, placed, call, k))
-            loaded = engine if loads else 0.0
+            loaded = engine if loads or brings[number] else 0.0
             start = now
             now += costs.step(bool(call.kernel) and not skipped, len(loads), len(stores), rows) + block / 4
             record(Span("runtime", start, now, placed, call))

@@ -22,7 +22,7 @@ def report_run(folder: Path, step: StepReport | None = None, page: Path | None =
 
     Args:
         folder: of the run.
-        step: a step of it on a machine; None: the one that the run's executor left, if it did.
+        step: a modelled step of it on a machine; it stands beside the one that the run's executor left, if it did.
         page: the page's file; None: report.html in the folder. The trace lies beside it.
 
     Raises:
@@ -30,9 +30,9 @@ def report_run(folder: Path, step: StepReport | None = None, page: Path | None =
         RunFolderError: a file cannot be written.
     """
     target = page or folder / PAGE
-    if step is None and (folder / STEP).exists():
-        step = load_step(folder / STEP)
-    return _write(target, run_page(read_run(folder), step), step)
+    counted = load_step(folder / STEP) if (folder / STEP).exists() else None
+    modelled = step if counted else None
+    return _write(target, run_page(read_run(folder), counted or step, modelled), counted or step)
 
 
 def try_report(folder: Path) -> str:

@@ -58,7 +58,7 @@ def machine_map(topology: Topology, chips: Mapping[XY, ChipUse], field: str, uni
     centres = {(p.x, p.y): (p.x - p.y / 2, -p.y * _ROOT) for p in places}
     xs, ys = [c[0] for c in centres.values()], [c[1] for c in centres.values()]
     span = max(max(xs) - min(xs), max(ys) - min(ys)) + spread * 1.3
-    size = 520 / span
+    size = min(520 / span, 64.0)
 
     def at(xy: XY) -> tuple[float, float]:
         x, y = centres[xy]
@@ -93,7 +93,14 @@ def machine_map(topology: Topology, chips: Mapping[XY, ChipUse], field: str, uni
     shown = percent if field == LINKS else lambda value: amount(value, unit)
     scale = f"{shown(least)} to {shown(most)}" if least != most else f"{shown(most)} each"
     parts.append(text(scale, 2, height + 14, "tick"))
-    return drawing(max(width, 160), height + 20, *parts, label=f"{topology.name}: {field}", class_="chart map")
+    return drawing(
+        max(width, 160),
+        height + 20,
+        *parts,
+        label=f"{topology.name}: {field}",
+        class_="chart map",
+        widest=max(width, 160),
+    )
 
 
 def _boards(topology: Topology, chips: Mapping[XY, ChipUse], field: str) -> dict[XY, float | None]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from importlib import resources
 
+from spindl.report.agreement import agreement_table
 from spindl.report.curves import Line, chart, exponent_map, saturation_map
 from spindl.report.hexes import machine_maps
 from spindl.report.memories import memory_chart, memory_use
@@ -20,12 +21,13 @@ from spindl.report.steps import (
 from spindl.report.svg import amount, percent, tag
 
 HOST = Origin("measured", "sim")
+_AGREEMENT = "Core cycles of each layer, and the length of the step. Both read the same constants of the machine."
 _FAR_APART = 30
 """A loss whose largest mean is so many times its smallest is drawn with a logarithmic axis."""
 
 
-def run_page(run: RunReport | None, step: StepReport | None) -> str:
-    """The page of a run, of a step on a machine, or of both."""
+def run_page(run: RunReport | None, step: StepReport | None, modelled: StepReport | None = None) -> str:
+    """The page of a run, of a step on a machine, or of both; `modelled` stands beside a step that was measured."""
     name = run.name if run else f"{step.graph} on {step.machine}" if step else "nothing"
     head = [tag("h1", escape(name))]
     facts = list(run.facts) if run else []
@@ -37,6 +39,9 @@ def run_page(run: RunReport | None, step: StepReport | None) -> str:
     head += [tag("div", *group, class_="tiles") for group in tiles if group]
     body = [*(_learning(run) if run else []), *(_numbers(run) if run else [])]
     body += _step(step) if step else _products(run)
+    if step and modelled:
+        body += [tag("h2", "Modelled and measured"), tag("p", _AGREEMENT, class_="note")]
+        body.append(tag("div", agreement_table(modelled, step), class_="card full scroll"))
     if run:
         body.append(_settings(run))
     return _document(name, "".join(head), "".join(body))
@@ -148,13 +153,11 @@ def _numbers(run: RunReport) -> list[str]:
         )
     else:
         said = f"No value was clipped in {run.steps:,} steps."
-    cards = [_card("Clipped values by place and step", saturation_map(run.saturation, run.bins), said)]
-    if not run.saturation:
-        cards = [_card("Clipped values", tag("p", said))]
+    cards = [_card("Clipped values by place and step", saturation_map(run.saturation, run.bins))]
     note = "Blue: from one unit to the largest value of the format. Orange: the largest values of the last 16 steps."
     few = exponent_map(run.exponents[:40])
     cards.append(_card("Exponents at the end", few, note))
-    parts = [_heading("Numbers", HOST), tag("div", *cards, class_="cols")]
+    parts = [_heading("Numbers", HOST), tag("p", said, class_="note"), tag("div", *cards, class_="cols")]
     if len(run.exponents) > 40:
         rest = tag("div", _card("More exponents", exponent_map(run.exponents[40:])), class_="grid2")
         parts.append(tag("details", tag("summary", f"{len(run.exponents) - 40} more places"), rest))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from html import escape
 from math import log10
 
 from spindl.machine import CHIP
 from spindl.report.model import STAGES, CoreTimeline, Phase, Slice, Stage, StepCost, StepReport, Work
-from spindl.report.svg import Scale, amount, axes, box, drawing, legend, percent, tag, text, title
+from spindl.report.svg import Scale, amount, axes, box, drawing, legend, percent, shortened, tag, text, title
 
 WORKS: dict[Work, tuple[str, str]] = {
     "products": ("f6", "products"),
@@ -84,7 +85,10 @@ def time_line(step: StepReport, most: int = 36) -> str:
     height = top + len(lines) * pitch + 30
     x = Scale(0, step.cycles / step.clock * 1e3, left, left + width)
     per_cycle = width / step.cycles
-    parts = [_phase(phase, step, left, per_cycle) for phase in step.phases]
+    parts = [
+        _phase(phase, spent, step.clock, left, per_cycle)
+        for phase, spent in zip(step.phases, phase_parts(step), strict=True)
+    ]
     for number, line in enumerate(lines):
         y = top + number * pitch
         name = f"core {line.core}" if len({each.chip for each in lines}) == 1 else f"{line.chip} {line.core}"
@@ -105,32 +109,28 @@ def time_line(step: StepReport, most: int = 36) -> str:
     return legend(names) + legend(stages) + tag("div", picture, class_="scroll")
 
 
-def phase_parts(phase: Phase, lines: Sequence[CoreTimeline]) -> dict[tuple[str, Stage], float]:
-    """Cycles in kernels between two barriers by layer and stage, most first."""
-    spent: dict[tuple[str, Stage], float] = {}
-    for line in lines:
+def phase_parts(step: StepReport) -> list[dict[tuple[str, Stage], float]]:
+    """For each phase: cycles awake by layer and stage, most first."""
+    spent: list[dict[tuple[str, Stage], float]] = [{} for _ in step.phases]
+    starts = [phase.start for phase in step.phases]
+    for line in step.timelines:
         for piece in line.slices:
-            if piece.work in AWAKE and piece.layer and phase.start <= piece.start < phase.end:
-                key = (piece.layer, piece.stage)
-                spent[key] = spent.get(key, 0.0) + piece.end - piece.start
-    return dict(sorted(spent.items(), key=lambda item: -item[1]))
+            if piece.work in AWAKE and piece.layer:
+                of_phase, key = spent[bisect_right(starts, piece.start) - 1], (piece.layer, piece.stage)
+                of_phase[key] = of_phase.get(key, 0.0) + piece.end - piece.start
+    return [dict(sorted(each.items(), key=lambda item: -item[1])) for each in spent]
 
 
-def _phase(phase: Phase, step: StepReport, left: float, per_cycle: float) -> str:
-    spent = phase_parts(phase, step.timelines[:1] or ()) or phase_parts(phase, step.timelines)
+def _phase(phase: Phase, spent: dict[tuple[str, Stage], float], clock: float, left: float, per_cycle: float) -> str:
     (layer, stage), _ = next(iter(spent.items()), ((phase.name, "other"), 0.0))
     names = ", ".join(f"{name} {part}" for name, part in list(spent)[:6]) or phase.name
-    hint = f"{phase.name}: {names}; {amount((phase.end - phase.start) / step.clock, 's')}"
+    hint = f"{phase.name}: {names}; {amount((phase.end - phase.start) / clock, 's')}"
     x, width = left + phase.start * per_cycle, (phase.end - phase.start) * per_cycle
-    parts = [
-        tag(
-            "rect", title(hint), x=x, y=8, width=max(width - 0.8, 0.3), height=22, class_=f"{STAGE_COLOURS[stage]} soft"
-        )
-    ]
+    colour = f"{STAGE_COLOURS[stage]} soft"
+    parts = [tag("rect", title(hint), x=x, y=8, width=max(width - 0.8, 0.3), height=22, class_=colour)]
     room = int((width - 6) / 6.2)
     if room >= min(4, len(layer)):
-        shown = layer if len(layer) <= room else layer[: room - 1] + "…"
-        parts.append(text(shown, x + width / 2, 23, "in", "middle"))
+        parts.append(text(shortened(layer, room), x + width / 2, 23, "in", "middle"))
     return "".join(parts)
 
 

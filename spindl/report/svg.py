@@ -30,8 +30,10 @@ def text(content: str, x: float, y: float, class_: str = "", anchor: str | None 
     return tag("text", escape(content), x=x, y=y, class_=class_ or None, text_anchor=anchor, **more)
 
 
-def drawing(width: float, height: float, *content: str, label: str, class_: str = "chart") -> str:
-    """An SVG that scales with the page; `label` says what it shows to those who cannot see it."""
+def drawing(
+    width: float, height: float, *content: str, label: str, class_: str = "chart", widest: float | None = None
+) -> str:
+    """An SVG that scales with the page, up to `widest` pixels; `label` is for those who cannot see it."""
     return tag(
         "svg",
         *content,
@@ -39,6 +41,7 @@ def drawing(width: float, height: float, *content: str, label: str, class_: str 
         viewBox=f"0 0 {_short(float(width))} {_short(float(height))}",
         role="img",
         aria_label=label,
+        style=None if widest is None else f"max-width:{widest:.0f}px",
     )
 
 

@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from spindl.cli.app import app
 from spindl.report import folder as folders
+from spindl.report.agreement import differences
 from spindl.report.folder import compare_runs, report_run, report_step, try_report
 from spindl.report.hexes import LARGEST, machine_maps
-from spindl.report.model import ChipUse, MachineUse, StepCost, save_step
+from spindl.report.model import ChipUse, MachineUse, Origin, StepCost, save_step
 from spindl.report.page import comparison_page, run_page
 from spindl.report.runs import read_run
 from spindl.report.steps import layer_table
@@ -162,3 +163,19 @@ def test_one_value_and_equal_values_draw(tmp_path: Path) -> None:
     lines = (run / "log.jsonl").read_text().splitlines()[:2]
     (run / "log.jsonl").write_text("\n".join(lines) + "\n")
     check(run_page(read_run(run), replace(small_step(), energy=(), use=None, dtcm=None)))
+
+
+def test_modelled_beside_measured(tmp_path: Path) -> None:
+    modelled = small_step()
+    costs = tuple(replace(cost, cycles=2 * (cost.cycles or 0)) for cost in modelled.costs)
+    measured = replace(modelled, costs=costs, cycles=4 * modelled.cycles, origin=Origin("measured", "emu"))
+    rows = differences(modelled, measured)
+    assert rows[0] == ("the whole step", modelled.cycles, 4 * modelled.cycles)
+    assert all(theirs == 2 * ours for _, ours, theirs in rows[1:])
+    run = make_run(tmp_path)
+    save_step(measured, run / "step.json")
+    report_run(run, modelled)
+    page = (run / "report.html").read_text()
+    check(page)
+    assert "Modelled and measured" in page and "-75.0 %" in page and "-50.0 %" in page
+    assert "measured on the emulator" in page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from spindl.machine import CHIP
+from spindl.machine import CHIP, parse_topology
 from spindl.plan import Machine, emit, plan_step
 from spindl.program import Program
 from spindl.program.core import TILES
@@ -18,7 +18,8 @@ RESERVED = 20 << 20
 
 
 def describe_machine(name: str, chips: int = 1, cores: int = CORES) -> Machine:
-    """A machine to plan for."""
+    """A machine to plan for. Raises TopologyError for one that cannot exist."""
+    parse_topology(name)
     return Machine(name, chips, cores, TILES, int(CHIP.sdram.value) - RESERVED)
 
 

@@ -30,6 +30,7 @@ Data = Annotated[str | None, typer.Option("--data", help="mnist, fashion-mnist, 
 Weights = Annotated[str | None, typer.Option("--weights", help="state_dict to start from (.safetensors, .pt).")]
 Executor = Annotated[str, typer.Option("--on", "--executor", help="sim, or interpreter (the same bits, slowly).")]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+Machine = Annotated[str, typer.Option("--machine", help="spin3, spin5 or WxH.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads; all by default.", min=1)]
 ImageSize = Annotated[int | None, typer.Option("--image-size", help="Side of the pictures in pixels.", min=1)]
 DataRoot = Annotated[str | None, typer.Option("--data-root", help="Where named data sets lie.")]
@@ -86,8 +87,10 @@ def train(
     seed: Annotated[int | None, typer.Option("--seed")] = None,
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.")] = None,
     executor: Annotated[
-        str | None, typer.Option("--on", "--executor", help="sim, or interpreter (the same bits, slowly).")
+        str | None,
+        typer.Option("--on", "--executor", help="sim, emu (the emulated machine), or interpreter (slow): equal bits."),
     ] = None,
+    machine: Annotated[str | None, typer.Option("--machine", help="For --on emu: spin3.")] = None,
     threads: Threads = None,
     run_dir: Annotated[
         str | None, typer.Option("--run-dir", help="Folder of the run; by default a new one in runs/.")
@@ -108,6 +111,8 @@ def train(
 ) -> None:
     """Train a model, with checkpoints, a log, and a test after every epoch."""
     given: dict[str, Any] = {name: value for name, value in locals().items() if name not in ("config", "milestone")}
+    if given.pop("machine") is not None:  # the executor's device
+        given["device"] = machine
     given["milestones"] = tuple(milestone) if milestone else None
     with explained():
         from spindl.cli.train import run, stored_settings
@@ -161,6 +166,26 @@ def check(
         from spindl.cli.check import run
 
         raise typer.Exit(run(model, data, input_shape, weights, loss, inference, image_size, data_root))
+
+
+@app.command()
+def plan(
+    source: Annotated[str, typer.Argument(metavar="MODEL_OR_PLAN", help="A model, or a saved file.plan.")],
+    data: Data = None,
+    input_shape: Annotated[str | None, typer.Option("--input-shape", help="Of one image, such as 3,224,224.")] = None,
+    loss: Annotated[str, typer.Option("--loss", help="cross_entropy, mse, bce_with_logits, bce.")] = "cross_entropy",
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 8,
+    machine: Machine = "spin3",
+    cores: Annotated[int, typer.Option("--cores", help="Compute cores of a chip.", min=1, max=17)] = 16,
+    save: Annotated[Path | None, typer.Option("--save", help="Write the plan to a file.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="List every phase.")] = False,
+    diff: Annotated[Path | None, typer.Option("--diff", help="Say how another saved plan differs.")] = None,
+) -> None:
+    """Plan a training step for a machine: what each core does, memory, predicted time."""
+    with explained():
+        from spindl.cli.plan import Request, run
+
+        run(Request(source, data, input_shape, loss, batch_size, machine, cores, save, show, diff))
 
 
 @app.command()

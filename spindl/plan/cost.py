@@ -51,8 +51,9 @@ def predict(plan: Plan) -> tuple[PhaseCost, ...]:
     for number, phase in enumerate(plan.phases):
         calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
         kernels = [[_kernel(call, known) for call in each] for each in calls]
-        read = sum(move.bytes * move.rows for each in calls for call in each for move in call.loads)
-        written = sum(move.bytes * move.rows for each in calls for call in each for move in call.stores)
+        usual = [call for each in calls for call in each if call.condition is None]
+        read = sum(move.bytes * move.rows for call in usual for move in call.loads)
+        written = sum(move.bytes * move.rows for call in usual for move in call.stores)
         busy = sum(1 for each in calls if each)
         walk = 0.0
         for _ in range(3):  # how busy SDRAM is depends on how long the phase takes

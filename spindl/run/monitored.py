@@ -16,10 +16,12 @@ from typing import Any
 from spindl.graph.operations import Value
 from spindl.program import Program, State
 from spindl.program.core import COMMANDS, CORE, STEP_COUNTERS
-from spindl.program.image import load_image
+from spindl.program.image import ROOT, Image, build_image, load_image
+from spindl.program.kernels import KERNELS
 from spindl.program.load import TEXT_BYTES, ChipLoad, CoreName, CoreResult, Setting, chip_load, core_result
 from spindl.program.machine import ChipProgram, relocated
 from spindl.program.schedule import encode
+from spindl.program.toolchain import ImageError
 from spindl.run import chip
 from spindl.run.interface import Commit, RunError
 
@@ -29,6 +31,24 @@ _PHYSICAL_NUMBERS = 0xF5007FA8  # sv: virtual -> physical core
 _ALIGN = 64
 _FIELDS = {field.name: 4 * place for place, field in enumerate(CORE.fields)}
 _WAIT = 120.0  # wall-clock seconds that a step may take
+
+
+def _image_for(program: Program) -> Image:
+    """The image of all kernels; in a clone whose kernels do not all fit a core, one of those that the program calls."""
+    try:
+        return load_image()
+    except ImageError:
+        if not (ROOT / "kernels" / "rt").is_dir():
+            raise
+        numbers = {
+            step.kernel
+            for part in program.chips.values()
+            for schedules in part.schedules.values()
+            for schedule in schedules
+            for step in schedule.steps
+        }
+        names = {name for name, kernel in KERNELS.items() if kernel.number in numbers}
+        return build_image(ROOT / "kernels", ROOT / "build" / "arm", names)
 
 
 class ChipMemory:
@@ -74,7 +94,7 @@ class MonitoredChip:
         counts = {len(each.schedules["all"]) for each in program.chips.values()}
         if len(counts) != 1:
             raise RunError("the graphs of the program are planned for different numbers of cores", "program")
-        self.image = load_image()
+        self.image = _image_for(program)
         cores = range(1, counts.pop() + 1)
         self.subsets = CoreSubsets()
         for core in cores:

@@ -1,0 +1,91 @@
+"""`spindl plan`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from rich.table import Table
+
+from spindl.cli.check import parse_shape
+from spindl.cli.output import output
+from spindl.graph import Graph
+from spindl.model import capture, load_model
+from spindl.plan import Plan, plan_step
+from spindl.plan.check import check_plan
+from spindl.plan.cost import PhaseCost, predict
+from spindl.plan.file import load_plan, save_plan
+from spindl.plan.show import diff_plans, phase_rows, summary
+from spindl.planning import describe_machine
+from spindl.recipe import build_data
+from spindl.settings import SettingsError, merged
+from spindl.train import Formats, ParameterGroup, read_loss, training_graph
+
+PLAN_FILE = ".plan"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command was asked for; see `spindl plan --help`."""
+
+    source: str
+    data: str | None
+    input_shape: str | None
+    loss: str
+    batch_size: int
+    machine: str
+    cores: int
+    save: Path | None
+    show: bool
+    diff: Path | None
+
+
+def run(request: Request) -> None:
+    """Plans, checks, prints, saves, compares."""
+    console = output()
+    if request.source.endswith(PLAN_FILE):
+        plan = load_plan(Path(request.source))
+    else:
+        graph = _graph(request)
+        started = perf_counter()
+        plan = plan_step(graph, describe_machine(request.machine, cores=request.cores))
+        console.print(f"planned in {perf_counter() - started:.2f} s", markup=False, highlight=False)
+    check_plan(plan)
+    phases = predict(plan)
+    for line in summary(plan, phases):
+        console.print(line, markup=False, highlight=False)
+    if request.show:
+        console.print(_table(plan, phases))
+    if request.save is not None:
+        save_plan(plan, request.save)
+        console.print(f"saved in {request.save}", markup=False, highlight=False)
+    if request.diff is not None:
+        other = load_plan(request.diff)
+        lines = diff_plans(plan, other, phases, predict(other))
+        for line in lines or ["the plans do the same"]:
+            console.print(line, markup=False, highlight=False)
+
+
+def _graph(request: Request) -> Graph:
+    shape = parse_shape(request.input_shape) if request.input_shape else None
+    classes = None
+    if request.data is not None:
+        dataset = build_data(merged({}, {"model": request.source, "data": request.data}), "train")
+        shape, classes = dataset.image_shape, len(dataset.classes)
+    module, own_shape = load_model(request.source, classes=classes, input_shape=shape)
+    shape = shape or own_shape
+    if shape is None:
+        raise SettingsError("the model does not say what it takes", "command line", "give --input-shape or --data")
+    forward = capture(module, shape)
+    keys = tuple(str(n.attributes["name"]) for n in forward.nodes if n.op == "parameter")
+    normalisation = ((0.5,) * shape[0], (0.5,) * shape[0]) if len(shape) == 3 else None
+    groups = (ParameterGroup("sgd", keys),)
+    return training_graph(forward, read_loss(request.loss), groups, Formats(), request.batch_size, normalisation)
+
+
+def _table(plan: Plan, phases: tuple[PhaseCost, ...]) -> Table:
+    table = Table("phase", "what", "tasks", "cycles", "read", "written")
+    for name, what, *numbers in phase_rows(plan, phases):
+        table.add_row(name, what, *(f"{number:,}" for number in numbers))
+    return table

@@ -100,9 +100,10 @@ def _numbers(graph: Graph, homes: Mapping[int, int], machine: Machine) -> Draft:
         elif node.op == "constant":
             size, content = value_bytes(node), _constant(node.format.kind, node.attributes)
             draft.stored[index] = Stored(draft.buffer(f"constant/{index}", size, content), 1, size)
-    # tables of the core: an upper bound of what they take, so that tasks know what is left
-    tables = 16 * len(draft.sites) + 8 * len(graph.nodes) + 16 * len(draft.words)
-    draft.limits = Limits(machine.cores, tile - aligned(tables))
+    for index, node in enumerate(graph.nodes):  # every exponent that a kernel may ask for has its number now
+        if node.op in _MEASURED:
+            draft.exponent(index)
+    draft.limits = Limits(machine.cores, tile - _table_bytes(draft))
     return draft
 
 

@@ -7,6 +7,7 @@ Every error says what happened, where, and what to do; subclasses add their own 
     ├── model.UnsupportedModel    the PyTorch model holds something that cannot be trained exactly
     ├── data.DataError            a dataset is missing, damaged or does not fit
     ├── program.StateError        a checkpoint is damaged, or belongs to another model
+    ├── program.toolchain.ImageError   the program of the cores cannot be built, or its file is damaged
     ├── train.TrainingError       a loss, optimiser or setting that has no integer meaning
     └── run.RunError              an executor cannot go on
 """

@@ -1,4 +1,4 @@
-/* options: -Oz --target=thumb-freestanding-eabi */
+/* options: -Oz -mthumb */
 /* Tuned contractions: what gathers panels, and what begins, repeats and ends sweeps. The loops are in sweep.S. */
 #include "positions.h"
 #include "scratch.h"

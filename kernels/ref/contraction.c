@@ -1,4 +1,4 @@
-/* options: -Oz --target=thumb-freestanding-eabi */
+/* options: -Oz -mthumb */
 /* Contractions by their definition. */
 #include "contraction.h"
 

@@ -1,18 +1,18 @@
 /* options: -Os -mthumb */
 /* Which function a kernel's number means. */
 #include "runtime.h"
-#include "spindl_selection.h" /* SPINDL_SELECTED(X): X(name) for every kernel of this image; the builder writes it */
+#include "spindl_selection.h" /* the builder writes it: kernels of this image by number, their overlays */
 
-#define INDEX(name) INDEX_##name,
-enum { INDEX_none, SPINDL_SELECTED(INDEX) INDEX_end };
-
-#define PLACE(name) [SPINDL_NUMBER_##name] = INDEX_##name,
-static const uint8_t index_of[] = {SPINDL_SELECTED(PLACE)};
-
-#define ENTRY(name) {(spindl_kernel)spindl_##name, sizeof(spindl_##name##_arguments) / 4},
-static const kernel_entry entries[] = {{0, 0}, SPINDL_SELECTED(ENTRY)};
+#define ENTRY(name) {(spindl_kernel)spindl_##name, sizeof(spindl_##name##_arguments) / 4, SPINDL_OVERLAY_##name, SPINDL_NUMBER_##name},
+static const kernel_entry entries[] = {SPINDL_SELECTED(ENTRY)};
 
 const kernel_entry *find_kernel(uint32_t number) {
-    if (number >= sizeof index_of || index_of[number] == INDEX_none) return 0;
-    return &entries[index_of[number]];
+    uint32_t low = 0, high = sizeof entries / sizeof entries[0];
+    while (low < high) {
+        const uint32_t middle = (low + high) / 2;
+        if (entries[middle].number == number) return &entries[middle];
+        if (entries[middle].number < number) low = middle + 1;
+        else high = middle;
+    }
+    return 0;
 }

@@ -143,12 +143,17 @@ extern spindl_context context;
 /* kernel_table.c */
 typedef struct {
     spindl_kernel run;
-    uint32_t words;
+    uint8_t words, overlay; /* overlay: 0 for code that is always there */
+    uint16_t number;
 } kernel_entry;
 const kernel_entry *find_kernel(uint32_t number); /* null if there is none */
 
 /* image.ld and start.S */
 extern uint32_t stack_guard;
+extern const struct {
+    uint32_t offset, bytes; /* in the block of overlays; a place of its own in start.S */
+} overlay_places[12];
+extern uint8_t overlay_start[];
 extern const uint32_t image_version; /* in the vectors: 0 for an image that is being built */
 
 #endif

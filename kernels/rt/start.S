@@ -24,6 +24,9 @@ image_version:
     ldr pc, [pc, #-0xff0]           /* the VIC names the handler */
 fast_interrupt:
     b enter_packets
+    .global overlay_places
+overlay_places:
+    .space 96                       /* and here offset and bytes of each overlay, from 1 on */
 
     .macro handler name, function
     .global \name

@@ -87,7 +87,21 @@ static void barrier(uint32_t flags) {
     if (flags & SPINDL_STEP_MACHINE || header.cores > 1) meet((flags & SPINDL_STEP_MACHINE) != 0);
 }
 
+/* Brings the kernel's code, if it is not always there. */
+static void load_overlay(uint32_t number) {
+    static uint32_t loaded; /* number of the overlay that is there */
+    static spindl_schedule_transfer transfer;
+    if (number == loaded) return;
+    const uint32_t bytes = overlay_places[number - 1].bytes, from = record->overlays + overlay_places[number - 1].offset;
+    if (record->overlays < 0x60000000u || record->overlays >= 0x68000000u) stop(SPINDL_STOP_OVERLAY, number, record->overlays);
+    transfer = (spindl_schedule_transfer){from, (uint32_t)(uintptr_t)overlay_start, bytes, 1, SPINDL_TRANSFER_TO_DTCM, 0, 0};
+    counters.read += dma_enqueue(&transfer, 1);
+    dma_wait(rows_asked);
+    loaded = number;
+}
+
 static void run_kernel(const open_step *now) {
+    if (now->kernel->overlay) load_overlay(now->kernel->overlay);
     const uint32_t began = cycle_count();
     const int error = now->kernel->run(now->words, &context);
     counters.kernel += cycle_count() - began;

@@ -100,6 +100,9 @@ class Draft:
     halvings: list[Any] = field(default_factory=list)
     users: list[list[int]] = field(default_factory=list)
     moving_sites: int = 0
+    chips: int = 1
+    chip: int = 0
+    blocks: int = 0
     narrow: bool = False
     """Weight gradients are kept as the int16 of one image each."""
 

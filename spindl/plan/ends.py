@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from spindl.plan.draft import OVERFLOW, WORDS, Draft, Rule, state_rule
 from spindl.plan.layout import aligned
+from spindl.plan.share import slot_tasks
 from spindl.plan.task import CORE, At, Call, Move, Regions, Task, pieces, shares
 from spindl.plan.tiles.update import halving_tasks
 from spindl.program.kernels.reductions import EXPONENT_RULE, SITE_STATE
 
+ALL_SITES = "sites of all chips"
 SITES, MERGED, STATES, RULES, LAST_RULES, STATE_WORDS, EXPONENTS, OVERFLOWS, ZEROS = (
     "parts of sites",
     "sites",
@@ -114,6 +116,16 @@ def collect_tasks(draft: Draft) -> list[Task]:
     return tasks
 
 
+def exchange_phases(draft: Draft) -> list[list[Task]]:
+    """Several chips: the chip's sites merged into its slot, then each slot to all chips."""
+    if draft.chips == 1 or not draft.sites:
+        return []
+    room = _words(len(draft.sites), SITE_BYTES)
+    draft.buffer(ALL_SITES, room * draft.chips)
+    merging = _merging_tasks(draft, SITES, draft.limits.cores, ALL_SITES, draft.chip * room)
+    return [merging, slot_tasks(draft, -1, 0, ALL_SITES, room)]
+
+
 def finish_tasks(draft: Draft, number: int) -> list[Task]:
     """Sites merged and moved on, weights that overflowed halved, the State's exponents written."""
     flags, cores, words = len(draft.overflow), draft.limits.cores, len(draft.words)
@@ -149,20 +161,31 @@ def finish_tasks(draft: Draft, number: int) -> list[Task]:
 
 
 def _site_tasks(draft: Draft) -> list[Task]:
-    sites, cores = len(draft.sites), draft.limits.cores
-    if not sites:
+    if not draft.sites:
         return []
-    draft.buffer(MERGED, SITE_BYTES * sites)
+    draft.buffer(MERGED, SITE_BYTES * len(draft.sites))
+    if draft.chips > 1:
+        return _merging_tasks(draft, ALL_SITES, draft.chips, MERGED, 0, last=True)
+    return _merging_tasks(draft, SITES, draft.limits.cores, MERGED, 0, last=True)
+
+
+def _merging_tasks(
+    draft: Draft, source: str, cores: int, target: str, offset: int, *, last: bool = False
+) -> list[Task]:
+    """Rows of sites (of cores, or of chips) merged; `last`: the State's sites follow."""
+    sites = len(draft.sites)
     row, size = _words(sites, SITE_BYTES), SITE_STATE.layout.size
     tasks = []
     most = max(1, (draft.limits.tile // 2 - 512) // (SITE_BYTES * (cores + 1) + size))
-    for start, stop in shares(sites, max(min(cores, 4), -(-sites // most))):
+    for start, stop in shares(sites, max(min(draft.limits.cores, 4), -(-sites // most))):
         regions, n = Regions(), stop - start
-        load, at_x = regions.load_rows("parts", SITES, start * SITE_BYTES, n * SITE_BYTES, cores, row)
+        load, at_x = regions.load_rows("parts", source, start * SITE_BYTES, n * SITE_BYTES, cores, row)
         at_y, at_x = at_x, at_x.plus(n * SITE_BYTES)  # the others join the first core's
         words: dict[str, int | At] = {"x": at_x, "y": at_y, "rows": cores - 1, "count": n, "x_pitch": n * SITE_BYTES}
-        calls = [Call("merge_sites", 0, words, (load,), (Move(MERGED, start * SITE_BYTES, at_y, n * SITE_BYTES),))]
-        updated = max(0, min(stop, draft.moving_sites) - start)
+        calls = [
+            Call("merge_sites", 0, words, (load,), (Move(target, offset + start * SITE_BYTES, at_y, n * SITE_BYTES),))
+        ]
+        updated = max(0, min(stop, draft.moving_sites) - start) if last else 0
         if updated:
             load, at = regions.load("states", STATES, start * size, updated * size)
             words = {"states": at, "sites": at_y, "count": updated}

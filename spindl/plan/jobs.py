@@ -311,7 +311,10 @@ def operands(node: Node) -> tuple[int, ...]:
 
 def dependencies(graph: Graph, jobs: tuple[Job, ...] | list[Job], homes: Mapping[int, int]) -> list[set[int]]:
     """For each job the jobs that must be done before it: producers, and earlier readers of state that it overwrites."""
-    makers = {index: number for number, job in enumerate(jobs) for index in job.writes}
+    makers: dict[int, list[int]] = {}  # in their order: a sum, its total, its exchange
+    for number, job in enumerate(jobs):
+        for index in job.writes:
+            makers.setdefault(index, []).append(number)
     states = {str(n.attributes["name"]): i for i, n in enumerate(graph.nodes) if n.op == "state"}
     overwritten = {homes[index]: states[name] for name, index in graph.updates.items()}
     readers: dict[int, set[int]] = {}
@@ -320,12 +323,17 @@ def dependencies(graph: Graph, jobs: tuple[Job, ...] | list[Job], homes: Mapping
             readers.setdefault(index, set()).add(number)
     result = []
     for number, job in enumerate(jobs):
-        needed = {makers[index] for index in job.reads if index in makers}
+        needed = {_last_maker(makers[index], number) for index in job.reads if index in makers}
         for index in job.writes:
             if index in overwritten:
                 needed |= readers.get(overwritten[index], set())
         result.append(needed - {number})
     return result
+
+
+def _last_maker(makers: list[int], reader: int) -> int:
+    """The last job that makes a value, or the one before the reader if that is one of them."""
+    return makers[makers.index(reader) - 1] if reader in makers else makers[-1]
 
 
 def _ordered(graph: Graph, jobs: list[Job], homes: Mapping[int, int]) -> tuple[Job, ...]:

@@ -1,5 +1,6 @@
 """The planner on one page: a training graph and a machine in, a Plan out. Each pass is a function of plain data.
 
+share      the chip's part of the batch, and exchanges of sums (several chips)
 jobs       nodes that are computed together; homes of values (where nothing moves)
 levels     the phase of each job: one behind the last that it needs
 numbers    sites, words of state; states, inputs and constants get their buffers
@@ -24,26 +25,36 @@ from spindl.plan.jobs import Job, find_jobs, levels
 from spindl.plan.layout import ELEMENT_BYTES, aligned, value_bytes
 from spindl.plan.memory import lives, place
 from spindl.plan.plan import Machine, Phase, Plan
+from spindl.plan.share import share_of, with_exchanges
 from spindl.plan.task import Task
 from spindl.plan.tiles.build import build
 
 
-def plan_step(graph: Graph, machine: Machine) -> Plan:
-    """The plan of one step on one chip.
+def plan_step(graph: Graph, machine: Machine, chip: int = 0) -> Plan:
+    """The plan of one step for one of the machine's chips.
+
+    Args:
+        graph: for the whole batch.
+        machine: with the number of chips that share it.
+        chip: number of the chip, which has the images chip * share up to (chip + 1) * share - 1.
 
     Raises:
         PlanError: an op that no kernel computes.
         TooLarge: something that fits no core, or all of it no chip.
     """
+    graph = share_of(graph, machine.chips)
     jobs, homes = find_jobs(graph)
+    jobs = with_exchanges(graph, jobs, machine.chips)
     phase_of = levels(graph, jobs, homes)
-    draft = _numbers(graph, homes, machine)
+    draft = _numbers(graph, homes, machine, chip)
     tasks = _tiles(draft, jobs, phase_of)
     exponents = {index: draft.exponent(homes[index]) for index in _readable(graph)}
     ends.last_rules(draft)
-    begin, collect, finish = ends.begin_tasks(draft), ends.collect_tasks(draft), ends.finish_tasks(draft, len(jobs))
-    phases: list[Sequence[Task]] = [begin, *tasks, collect, finish]
-    names = ["begin", *(f"level {k}" for k in range(len(tasks))), "collect", "finish"]
+    begin, collect = ends.begin_tasks(draft), ends.collect_tasks(draft)
+    between = ends.exchange_phases(draft)
+    phases: list[Sequence[Task]] = [begin, *tasks, collect, *between, ends.finish_tasks(draft, len(jobs))]
+    names = ["begin", *(f"level {k}" for k in range(len(tasks))), "collect"]
+    names += [*(f"between {k}" for k in range(len(between))), "finish"]
     fixed, start = _fixed(draft, machine)
     cores = [deal(phase, machine.cores) for phase in phases]
     placed = _place_cores(cores, start, machine, fixed, [node.name for node in graph.nodes])
@@ -83,9 +94,9 @@ def _hosts(graph: Graph, homes: Mapping[int, int]) -> set[int]:
     return leaves | {homes[i] for i in graph.outputs.values()}
 
 
-def _numbers(graph: Graph, homes: Mapping[int, int], machine: Machine) -> Draft:
+def _numbers(graph: Graph, homes: Mapping[int, int], machine: Machine, chip: int) -> Draft:
     tile = machine.tiles[1] - machine.tiles[0]
-    draft = Draft(graph, homes, Limits(machine.cores, tile), users=graph.users())
+    draft = Draft(graph, homes, Limits(machine.cores, tile), users=graph.users(), chips=machine.chips, chip=chip)
     moving = {graph.nodes[i].inputs[0] for i in graph.updates.values() if graph.nodes[i].op == "next_site"}
     sites = [i for i, n in enumerate(graph.nodes) if n.op == "state" and n.format.kind == "site"]
     draft.sites |= {index: k for k, index in enumerate(sorted(sites, key=lambda i: i not in moving))}

@@ -19,6 +19,8 @@ STEP_COUNTERS = 155
 """Writing a step's counters to SDRAM, where they are asked for."""
 CRC_WORD = 25
 """Checking a word of the schedule table, when a core meets the table for the first time."""
+OVERLAY, OVERLAY_PER_BYTE = 250, 0.75
+"""Bringing code that waits in SDRAM, one core alone; cores that do it at the same time share the SDRAM."""
 BARRIER, BARRIER_PER_CORE = 430, 15
 """From the arrival of the last core to the next step of all, cores of one chip that arrive together."""
 PACKET = 118

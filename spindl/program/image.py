@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,12 +15,22 @@ from pathlib import Path
 from spindl.program.kernels import KERNELS
 from spindl.program.toolchain import SOURCES, Elf, ImageError, compile_object, forget_headers, link, read_elf
 
-ITCM_GATE, DATA_START, DATA_GATE = 28 * 1024, 0x40E000, 8 * 1024
+ITCM_BYTES, DATA_START, DATA_GATE = 32 * 1024, 0x40E000, 8 * 1024
 VERSION_AT = 0x14
 """The unused vector holds the image's version."""
 SHIPPED = Path(__file__).parent / "spindl.image"
 """Where an installed package has it."""
 ROOT = Path(__file__).parents[2]
+OVERLAYS_AT, LARGEST_OVERLAYS = 0x20, 12
+"""Where the image lists its overlays: offset and bytes of each."""
+OVERLAID = (
+    *("elements", "move", "dropout", "activations", "losses", "tables"),
+    *("pooling", "channels", "sums", "batch_norm", "update", "exponents"),
+)
+"""Source files of kernels that may share one place in ITCM, where all kernels do not fit beside each other; in an order
+that keeps together what is used together. They lie in SDRAM; the runtime brings those that the next kernel needs."""
+Groups = tuple[tuple[str, ...], ...]
+"""Source files by overlay."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +40,14 @@ class Image:
     Attributes:
         code: bytes from address 0 of ITCM on.
         data: bytes from DATA_START on.
-        sha: SHA-256 (hex) of code, with a zero in the place of the version, and data.
+        overlays: code that waits in SDRAM for its turn in ITCM; mostly empty.
+        sha: SHA-256 (hex) of code, with a zero in the place of the version, data and overlays.
         symbols: name -> address, for debugging.
     """
 
     code: bytes
     data: bytes
+    overlays: bytes
     sha: str
     symbols: dict[str, int]
 
@@ -58,8 +70,9 @@ class Image:
 
 def save_image(image: Image, path: Path) -> None:
     """Writes an image as one file: a line of JSON, then code and data."""
-    head = {"sha": image.sha, "code": len(image.code), "data": len(image.data), "symbols": image.symbols}
-    path.write_bytes(json.dumps(head).encode() + b"\n" + image.code + image.data)
+    parts = (image.code, image.data, image.overlays)
+    head = {"sha": image.sha, "bytes": [len(part) for part in parts], "symbols": image.symbols}
+    path.write_bytes(json.dumps(head).encode() + b"\n" + b"".join(parts))
 
 
 def load_image(path: Path | None = None) -> Image:
@@ -78,17 +91,18 @@ def load_image(path: Path | None = None) -> Image:
     try:
         head, _, rest = path.read_bytes().partition(b"\n")
         fields = json.loads(head)
-        code, data = rest[: fields["code"]], rest[fields["code"] :]
-        image = Image(code, data, fields["sha"], fields["symbols"])
+        first, second, third = fields["bytes"]
+        code, data = rest[:first], rest[first : first + second]
+        image = Image(code, data, rest[first + second : first + second + third], fields["sha"], fields["symbols"])
     except (OSError, ValueError, KeyError) as error:
         raise ImageError(f"not an image: {error}", str(path)) from error
-    if _sha(code, data) != image.sha:
+    if _sha(code, data, image.overlays) != image.sha:
         raise ImageError("the bytes are not those that the hash names", str(path), "build it again")
     return image
 
 
-def _sha(code: bytes, data: bytes) -> str:
-    return sha256(code[:VERSION_AT] + bytes(4) + code[VERSION_AT + 4 :] + data).hexdigest()
+def _sha(code: bytes, data: bytes, overlays: bytes) -> str:
+    return sha256(code[:VERSION_AT] + bytes(4) + code[VERSION_AT + 4 :] + data + overlays).hexdigest()
 
 
 def tuned_kernels(objects: list[Path]) -> list[str]:
@@ -112,37 +126,100 @@ def build_image(kernels: Path, cache: Path, names: Collection[str] | None = None
 
 
 def link_image(kernels: Path, cache: Path, names: Collection[str] | None = None) -> Elf:
-    """The linked image as ELF; see `build_image`."""
+    """The linked image as ELF; see `build_image`. With overlays only if it does not fit without them."""
+    return _linked_in_groups(kernels, cache, names)[0]
+
+
+def _linked_in_groups(kernels: Path, cache: Path, names: Collection[str] | None) -> tuple[Elf, Groups]:
+    try:
+        return _linked(kernels, cache, names, ()), ()
+    except ImageError as error:
+        if "ITCM" not in error.what:
+            raise
+    # Each group of files that call each other alone says how much room there is; then neighbours are joined.
+    apart = overlay_groups([path for group in _objects(kernels, cache, names, ()).values() for path in group])
+    elf = _linked(kernels, cache, names, apart)
+    room = ITCM_BYTES - elf.symbols["overlay_start"][0]
+    joined: list[tuple[str, ...]] = []
+    used = room
+    for number, group in enumerate(apart, 1):
+        size = len(elf.sections.get(f".overlay{number}", (0, b""))[1])
+        if used + size > room:
+            joined.append(group)
+            used = size
+        else:
+            joined[-1] = (*joined[-1], *group)
+            used += size
+    return _linked(kernels, cache, names, tuple(joined)), tuple(joined)
+
+
+def overlay_groups(objects: list[Path]) -> Groups:
+    """The files of OVERLAID in groups that do not call each other, in that order.
+
+    Raises:
+        ImageError: something that is always there calls one of them.
+    """
+    read = {_stem(path): read_elf(path) for path in objects if _stem(path) in OVERLAID}
+    home = {name: stem for stem, elf in read.items() for name in elf.symbols}
+    groups = {stem: {stem} for stem in OVERLAID if stem in read}
+    for stem, elf in read.items():
+        for other in {home[name] for name in elf.undefined if name in home}:
+            both = groups[stem] | groups[other]
+            groups |= dict.fromkeys(both, both)
+    for path in objects:
+        calls = read_elf(path).undefined & home.keys()
+        if _stem(path) not in {*OVERLAID, "kernel_table"} and calls:
+            name = min(calls)
+            raise ImageError(f"{_stem(path)} calls {name} of {home[name]}", "image", "take that file out of OVERLAID")
+    ordered = [tuple(each for each in OVERLAID if each in group) for group in groups.values()]
+    return tuple(dict.fromkeys(ordered))
+
+
+def _linked(kernels: Path, cache: Path, names: Collection[str] | None, overlays: Groups) -> Elf:
+    flat = [path for group in _objects(kernels, cache, names, overlays).values() for path in group]
+    resident = "".join(f"*/{stem}-*.o " for group in overlays for stem in group)
     script = (kernels / "rt" / "image.ld").read_text()
-    objects = [path for group in _objects(kernels, cache, names).values() for path in group]
-    return read_elf(link(objects, script, cache, "image"))
+    script = script.replace("@RESIDENT@", f"EXCLUDE_FILE({resident})" if resident else "")
+    sections = "".join(
+        f"        .overlay{number} {{ {' '.join(f'*/{stem}-*.o(.text* .rodata*)' for stem in group)} }}\n"
+        for number, group in enumerate(overlays, 1)
+    )
+    script = script.replace("@OVERLAYS@", f"    OVERLAY : {{\n{sections}    }} > ITCM\n" if sections else "")
+    return read_elf(link(flat, script, cache, "image"))
 
 
-def _objects(kernels: Path, cache: Path, names: Collection[str] | None) -> dict[str, list[Path]]:
+def _stem(path: Path) -> str:
+    return path.name.rsplit("-", 1)[0]
+
+
+def _objects(kernels: Path, cache: Path, names: Collection[str] | None, overlays: Groups) -> dict[str, list[Path]]:
     """Folder -> objects of its sources; references that have a tuned version get the suffix _ref."""
     forget_headers()
     includes = (kernels / "include", kernels / "include" / "generated", kernels / "ref")
-    selection = _selection(cache, names)
 
-    def made(folder: str, defines: tuple[str, ...] = ()) -> list[Path]:
+    def made(folder: str, more: tuple[Path, ...] = (), defines: tuple[str, ...] = ()) -> list[Path]:
         sources = sorted(path for path in (kernels / folder).glob("*") if path.suffix in SOURCES)
         return [
-            compile_object(path, (*includes, *([selection] if path.stem == "kernel_table" else [])), cache, defines)
+            compile_object(path, (*includes, *(more if path.stem == "kernel_table" else ())), cache, defines)
             for path in sources
         ]
 
     tuned = made("arm")
     renamed = tuple(f"spindl_{name}=spindl_{name}_ref" for name in tuned_kernels(tuned))
-    return {"rt": made("rt"), "arm": tuned, "ref": made("ref", renamed)}
-
-
-def _selection(cache: Path, names: Collection[str] | None) -> Path:
-    """A folder with the header that tells the table of kernels which ones are in the image."""
-    chosen = [name for name in KERNELS if names is None or name in names]
+    references = made("ref", (), renamed)
+    group_of = {stem: number for number, group in enumerate(overlays, 1) for stem in group}
+    place = {name: group_of.get(_stem(path), 0) for path in references for name in read_elf(path).symbols}
+    chosen = {name: place.get(f"spindl_{name}", 0) for name in KERNELS if names is None or name in names}
     unknown = sorted(set(names or ()) - set(KERNELS))
     if unknown:
         raise ImageError(f"there are no kernels {', '.join(unknown)}", "image")
+    return {"rt": made("rt", (_selection(cache, chosen),)), "arm": tuned, "ref": references}
+
+
+def _selection(cache: Path, chosen: Mapping[str, int]) -> Path:
+    """A folder with the header that tells the table of kernels which ones are in the image, and in which overlay."""
     text = "#define SPINDL_SELECTED(X) " + " ".join(f"X({name})" for name in chosen) + "\n"
+    text += "".join(f"#define SPINDL_OVERLAY_{name} {overlay}\n" for name, overlay in chosen.items())
     folder = cache / f"selection-{sha256(text.encode()).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     header = folder / "spindl_selection.h"
@@ -152,23 +229,27 @@ def _selection(cache: Path, names: Collection[str] | None) -> Path:
 
 
 def _image(elf: Elf) -> Image:
-    code = b"".join(data for address, data, _ in elf.segments if address < ITCM_GATE)
-    data = b"".join(data for address, data, _ in elf.segments if address >= DATA_START and data)
-    starts = sorted(address for address, stored, _ in elf.segments if stored)
-    if starts not in ([0], [0, DATA_START]):
-        raise ImageError(f"segments at {[hex(start) for start in starts]}", "image")
-    sha = _sha(code, data)
-    version = int(sha[:8], 16)
-    stamped = code[:VERSION_AT] + version.to_bytes(4, "little") + code[VERSION_AT + 4 :]
-    return Image(stamped, data, sha, {name: value for name, (value, _) in sorted(elf.symbols.items())})
+    if set(elf.sections) - {".text", ".data"} - {f".overlay{i}" for i in range(1, LARGEST_OVERLAYS + 1)}:
+        raise ImageError(f"sections {', '.join(sorted(elf.sections))}", "image")
+    code, data = (elf.sections.get(name, (0, b""))[1] for name in (".text", ".data"))
+    overlays, places = b"", b""
+    for number in range(1, LARGEST_OVERLAYS + 1):
+        part = elf.sections.get(f".overlay{number}", (0, b""))[1]
+        part += bytes(-len(part) % 4)
+        places += len(overlays).to_bytes(4, "little") + len(part).to_bytes(4, "little")
+        overlays += part
+    code = code[:OVERLAYS_AT] + places + code[OVERLAYS_AT + len(places) :]
+    sha = _sha(code, data, overlays)
+    stamped = code[:VERSION_AT] + int(sha[:8], 16).to_bytes(4, "little") + code[VERSION_AT + 4 :]
+    return Image(stamped, data, overlays, sha, {name: value for name, (value, _) in sorted(elf.symbols.items())})
 
 
 def sizes(kernels: Path, cache: Path, names: Collection[str] | None = None) -> dict[str, int]:
-    """Bytes of code and constants by source file, "helpers" for the compiler's own, and what lies in DTCM."""
-    elf = link_image(kernels, cache, names)
+    """Bytes of code by source file, "helpers" for the compiler's own, overlays (the largest counts), data in DTCM."""
+    elf, overlays = _linked_in_groups(kernels, cache, names)
     home = {
-        name: f"{folder}/{path.name.rsplit('-', 1)[0]}"
-        for folder, paths in _objects(kernels, cache, names).items()
+        name: f"{folder}/{_stem(path)}"
+        for folder, paths in _objects(kernels, cache, names, overlays).items()
         for path in paths
         for name in read_elf(path).symbols
     }
@@ -177,12 +258,14 @@ def sizes(kernels: Path, cache: Path, names: Collection[str] | None = None) -> d
     named += [(stems.get(Path(file).stem, "helpers"), value, size) for file, _, value, size in elf.locals]
     parts: dict[str, int] = {}
     for part, value, size in named:
-        if value < ITCM_GATE and size:
+        if value < ITCM_BYTES and size:
             parts[part] = parts.get(part, 0) + size
     parts = dict(sorted(parts.items()))
-    code = sum(len(data) for address, data, _ in elf.segments if address < ITCM_GATE)
-    parts["without a name (vectors, constants)"] = code - sum(parts.values())
-    parts["code in all"] = code
+    shared = {name: len(data) for name, (_, data) in sorted(elf.sections.items()) if name.startswith(".overlay")}
+    resident = len(elf.sections[".text"][1])
+    parts["without a name (vectors, constants)"] = resident + sum(shared.values()) - sum(parts.values())
+    parts |= shared
+    parts["code in all"] = resident + max(shared.values(), default=0)
     parts["data"] = elf.symbols["zero_end"][0] - DATA_START
     parts["stack"] = elf.symbols["main_stack"][0] - elf.symbols["zero_end"][0]
     return parts

@@ -143,6 +143,7 @@ def chip_load(
     packed = (REGION.pack({"start": a, "end": b, "flags": REGION_FLAGS["WRITABLE"] * w}) for a, b, w in regions)
     regions_at = put(b"".join(packed))
     routes_at = put(b"".join(ROUTE.pack({"key": key, "mask": mask, "route": route}) for key, mask, route in routes))
+    overlays_at = put(image.overlays) if image.overlays else 0
     records, counters = [], []
     for index, data in enumerate(encoded):
         steps = HEADER.unpack(data)["steps"] if len(data) >= HEADER.layout.size else 0
@@ -170,6 +171,7 @@ def chip_load(
             "text_bytes": TEXT_BYTES,
             "routes": routes_at,
             "route_count": len(routes) if index == 0 else 0,
+            "overlays": overlays_at,
             "command": 1 << 8 | COMMANDS[setting.command],
         }
         counters.append((counters_at, steps))

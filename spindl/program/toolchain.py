@@ -6,6 +6,7 @@ options of its own in its first line: `/* options: -Os */`.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import struct
@@ -100,7 +101,7 @@ def compile_object(source: Path, includes: tuple[Path, ...], cache_folder: Path,
     target = cache_folder / f"{source.stem}-{key}.o"
     if not target.exists():
         cache_folder.mkdir(parents=True, exist_ok=True)
-        made = target.with_suffix(f".{_pid()}.o")
+        made = target.with_suffix(f".{os.getpid()}.o")
         command = list(compiler())
         if "-mthumb" in options and "ziglang" in command:  # zig knows Thumb as a target only
             command[command.index(ZIG[0])] = ZIG[0].replace("=arm", "=thumb")
@@ -119,19 +120,16 @@ def link(objects: list[Path], script: str, cache_folder: Path, name: str, option
     key = _key(script, *(path.name for path in objects), " ".join(options))
     target = cache_folder / f"{name}-{key}.elf"
     if not target.exists():
-        script_file, made = (cache_folder / f"{name}-{key}.{_pid()}.{kind}" for kind in ("ld", "elf"))
+        script_file, made = (cache_folder / f"{name}-{key}.{os.getpid()}.{kind}" for kind in ("ld", "elf"))
         script_file.write_text(script)
-        flags = ["-nostartfiles", "-Wl,--gc-sections", f"-Wl,-T,{script_file}", *options]
-        _run([*compiler(), *COMMON, *flags, *map(str, objects), "-o", str(made)], name)
+        # zig brings its helpers by itself; gcc must not bring a C library.
+        zig = "ziglang" in compiler()
+        flags = ["-nostartfiles" if zig else "-nostdlib", "-Wl,--gc-sections", f"-Wl,-T,{script_file}", *options]
+        helpers = [] if zig else ["-lgcc"]
+        _run([*compiler(), *COMMON, *flags, *map(str, objects), *helpers, "-o", str(made)], name)
         script_file.unlink()
         made.replace(target)
     return target
-
-
-def _pid() -> int:
-    from os import getpid
-
-    return getpid()
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ class Elf:
         segments: (address, bytes, size in memory) of what is loaded.
         symbols: name -> (value, size) of defined global symbols.
         locals: (source file, name, value, size) of the others that have a size.
-        sections: name -> (address, size).
+        sections: name -> (address, bytes) of those that hold bytes in memory.
         undefined: names that another file has to define.
     """
 
@@ -151,7 +149,7 @@ class Elf:
     segments: tuple[tuple[int, bytes, int], ...]
     symbols: dict[str, tuple[int, int]]
     locals: tuple[tuple[str, str, int, int], ...]
-    sections: dict[str, tuple[int, int]]
+    sections: dict[str, tuple[int, bytes]]
     undefined: frozenset[str]
 
 
@@ -172,7 +170,11 @@ def read_elf(path: Path) -> Elf:
         if kind == 1 and size:
             loaded.append((address, data[offset : offset + stored], size))
     heads = [struct.unpack_from("<10I", data, sections_at + i * section_size) for i in range(sections)]
-    named = {text(heads[names_index][4] + head[0]): (head[3], head[5]) for head in heads}
+    named = {
+        text(heads[names_index][4] + head[0]): (head[3], data[head[4] : head[4] + head[5]])
+        for head in heads
+        if head[1] == 1 and head[2] & 2
+    }
     symbols: dict[str, tuple[int, int]] = {}
     undefined: set[str] = set()
     private: list[tuple[str, str, int, int]] = []

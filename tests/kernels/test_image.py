@@ -12,7 +12,6 @@ from spindl.program import toolchain
 from spindl.program.image import (
     DATA_GATE,
     DATA_START,
-    ITCM_GATE,
     ROOT,
     VERSION_AT,
     Image,
@@ -21,7 +20,10 @@ from spindl.program.image import (
     save_image,
     sizes,
 )
+from spindl.program.kernels import KERNELS
+from spindl.program.schedule import Schedule, Step, Tables, Transfer
 from spindl.program.toolchain import ImageError, compile_object
+from spindl.run.emu.direct import SDRAM, walk
 
 FOLDER, CACHE = ROOT / "kernels", ROOT / "build" / "arm"
 
@@ -45,9 +47,10 @@ def test_the_runtime_fits() -> None:
     assert parts["stack"] >= 2560
 
 
-@pytest.mark.xfail(strict=True, raises=ImageError, reason="all kernels together are larger than the ITCM")
+@pytest.mark.xfail(strict=True, reason="all kernels together are larger than they should be")
 def test_all_kernels_fit() -> None:
-    assert sizes(FOLDER, CACHE)["code in all"] <= ITCM_GATE
+    """28 KB with the largest overlay: the bar. The linker refuses what the ITCM cannot hold."""
+    assert sizes(FOLDER, CACHE)["code in all"] <= 28 * 1024
 
 
 def test_a_file_and_back(image: Image, tmp_path: Path) -> None:
@@ -127,7 +130,14 @@ def test_debians_compiler_builds_it_too(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(toolchain, "find_spec", lambda name: None)
     image = build_image(FOLDER, tmp_path, RUNTIME)
     toolchain.compiler.cache_clear()
-    assert len(image.code) <= ITCM_GATE
+    assert len(image.code) <= 0x7F00
+    given = bytes(range(64))
+    words = KERNELS["copy"].words({"x": 0x400000, "y": 0x400100, "words": 16})
+    load, store = Transfer(SDRAM, 0x400000, 64), Transfer(SDRAM + 64, 0x400100, 64)
+    step = Step(KERNELS["copy"].number, 0, (load,), (store,), words, barrier_after=True)
+    done = walk(image, [Schedule((step,), image.version, Tables(2))] * 2, {SDRAM: given})
+    done.check()
+    assert done.read(SDRAM + 64, 64) == given
 
 
 def test_an_image_with_some_kernels(image: Image) -> None:

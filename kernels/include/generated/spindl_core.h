@@ -37,6 +37,7 @@
 #define SPINDL_STOP_TRANSFER_DTCM 49u
 #define SPINDL_STOP_TRANSFER_SHAPE 50u
 #define SPINDL_STOP_CONDITION 51u
+#define SPINDL_STOP_OVERLAY 54u
 #define SPINDL_STOP_STACK 52u
 #define SPINDL_STOP_DMA 64u
 #define SPINDL_STOP_DMA_TIME_OUT 65u
@@ -71,6 +72,7 @@ typedef struct {
     uint32_t text_bytes; /* its size, its head of 16 bytes included */
     uint32_t routes; /* SDRAM address of router entries to set; only without SC&MP */
     uint32_t route_count; /* their number */
+    uint32_t overlays; /* SDRAM address of the image's overlays; 0: none */
     uint32_t command; /* sequence number << 8 | command */
     uint32_t answer; /* the last command that has been carried out; from here on the core writes */
     uint32_t error; /* number in ERRORS */
@@ -98,7 +100,7 @@ typedef struct {
     uint32_t packets_sent; /* multicast packets sent */
     uint32_t packets_received; /* multicast packets received */
 } spindl_core;
-typedef char spindl_core_size[sizeof(spindl_core) == 184 ? 1 : -1];
+typedef char spindl_core_size[sizeof(spindl_core) == 188 ? 1 : -1];
 
 typedef struct {
     uint32_t start; /* first SDRAM address */

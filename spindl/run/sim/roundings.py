@@ -182,13 +182,16 @@ class _Statistics:
 def _weight_gradient(node: Node, target: Target, dy: SimValue, x: SimValue) -> Rounded:
     """The weight gradients of a few groups at a time, rounded and added up (below 2^31)."""
     exponent = dy.exponent + x.exponent
-    total = torch.zeros(node.shape[1:], dtype=torch.int32, device=dy.data.device)
+    filters, channels, _, width = node.shape[1:]
+    totals: dict[int, Tensor] = {}  # by the first row of the kernel; float64 sums of the rounded values
     statistics = _Statistics.of(dy.data.device)
-    for _, wide in weight_gradient_parts(node, dy.data, x.data):
-        count, width = len(wide), total.numel()
-        flat, sums = wide.reshape(count, width), total.view(width)
-        step = max(1, BLOCK // count) if wide.device.type == "cpu" else width
-        for start in range(0, width, step):
+    for _, lines, wide in weight_gradient_parts(node, dy.data, x.data):
+        exact = wide.reshape(len(wide), -1)
+        total = totals.setdefault(lines.start, exact.new_zeros(exact.shape[1], dtype=torch.float64))
+        step = max(1, BLOCK // len(exact)) if exact.device.type == "cpu" else len(total)
+        for start in range(0, len(total), step):
             part = slice(start, start + step)
-            sums[part] += statistics.round(flat[:, part], target, exponent).sum(0).to(torch.int32)
-    return statistics.rounded(SimValue(total, target.exponent), exponent)
+            total[part] += statistics.round(exact[:, part], target, exponent).sum(0)
+    rows = [totals[first].view(filters, channels, -1, width) for first in sorted(totals)]
+    result = torch.cat(rows, 2).to(torch.int32)
+    return statistics.rounded(SimValue(result, target.exponent), exponent)

@@ -27,6 +27,9 @@ EXACT_TERMS = 2**21
 COLUMN_BYTES = {True: 1 << 22, False: 1 << 31}
 """Pieces are cut so that their columns take about this much memory on a CPU (True: its caches) and elsewhere."""
 
+STACKING = 16
+"""Most products wasted per column at which it pays to leave the vertical kernel positions out of the columns."""
+
 Part = tuple[slice, slice]
 """Images and rows of the output."""
 
@@ -65,10 +68,16 @@ def _budget(device: torch.device) -> int:
     return COLUMN_BYTES[device.type == "cpu"] // 8
 
 
-def columns(x: Tensor, part: Part, kernel: tuple[int, ...], outputs: tuple[int, ...], a: Any) -> Tensor:
+def columns(x: Tensor, part: Part, kernel: tuple[int, ...], outputs: tuple[int, ...], a: Any, stacked: bool) -> Tensor:
     """What each output of a part sees: (N, C, H, W) -> float64 (C, KH, KW, images, rows, OW).
 
-    Padding may be negative: cells that are cut off.
+    Args:
+        x: int16.
+        part: images and rows of the output.
+        kernel, outputs: (KH, KW), (OH, OW).
+        a: stride, dilation, and padding, of which a negative one means cells that are cut off.
+        stacked: only with a vertical stride of 1. The axis KH is 1, and there are dilation * (KH - 1) more rows:
+            position i of the kernel sees the rows from dilation * i on. A copy then holds less.
     """
     images, band = part
     (above, _), (left, _) = a["padding"]
@@ -87,103 +96,144 @@ def columns(x: Tensor, part: Part, kernel: tuple[int, ...], outputs: tuple[int, 
         if top < bottom and start < stop:
             padded[:, :, top - first : bottom - first, start + left : stop + left] = inside
     channel, image, row, column = padded.stride()
+    taps_down, seen_rows = (1, count) if stacked else (kernel[0], band.stop - band.start)
     return padded.as_strided(
-        (channels, *kernel, number, band.stop - band.start, outputs[1]),
+        (channels, taps_down, kernel[1], number, seen_rows, outputs[1]),
         (channel, row * dilation, column * spread, image, row * down, column * right),
     )
 
 
-def _convolved(out: Tensor, x: Tensor, weight: Tensor, kernel: tuple[int, ...], a: Any) -> Pieces:
-    """weight is float64 (groups, O/groups, C/groups * KH * KW), out the logical result."""
-    groups, filters, terms = weight.shape
-    outputs = tuple(out.shape[2:])
+def _convolved(out: Tensor, x: Tensor, weight: Tensor, a: Any) -> Pieces:
+    """weight is float64 (groups, O/groups, C/groups, KH, KW), out the logical result."""
+    groups, filters, channels, *kernel = weight.shape
+    outputs, dilation = tuple(out.shape[2:]), a["dilation"][0]
+    worth = filters * dilation * (kernel[0] - 1) <= STACKING * outputs[0]
+    stacked = a["stride"][0] == 1 and worth and channels * prod(kernel) <= EXACT_TERMS
+    # (taps, groups, O/groups, terms)
+    taps_down = weight.permute(3, 0, 1, 2, 4).flatten(3) if stacked else weight.flatten(2)[None]
+    terms = taps_down.shape[3]
     for part in parts(x.shape[0], outputs, groups * terms, x.device):
-        seen = columns(x, part, kernel, outputs, a)
-        exact = product(weight, seen.reshape(groups, terms, -1))
-        yield channels_first(out)[:, part[0], part[1]], exact.view(groups * filters, *seen.shape[3:])
+        seen = columns(x, part, tuple(kernel), outputs, a, stacked)
+        images, height = seen.shape[3], part[1].stop - part[1].start
+        exact = _sum_over_taps(taps_down, seen.reshape(groups, terms, -1), dilation * outputs[1])
+        exact = exact.view(groups * filters, images, -1, outputs[1])
+        # stacked, the sums at the end of each image's rows reach across images and mean nothing
+        yield channels_first(out)[:, part[0], part[1]], exact[:, :, :height].contiguous()
+
+
+def _sum_over_taps(weights: Tensor, columns: Tensor, step: int) -> Tensor:
+    """The sum over taps i of weights[i] @ columns[..., i * step :], as wide as columns; undefined at the end.
+
+    Args:
+        weights: float64 (taps, groups, M, K).
+        columns: float64 (groups, K, N).
+    """
+    if len(weights) == 1:
+        return product(weights[0], columns)
+    groups, width = len(columns), columns.shape[2]
+    total = columns.new_empty((groups, weights.shape[2], width))
+    size = width - step * (len(weights) - 1)
+    for i, tap in enumerate(weights):
+        sums, seen = total[:, :, :size], columns[:, :, i * step : i * step + size]
+        if groups == 1:
+            torch.addmm(sums[0], tap[0], seen[0], beta=min(i, 1), out=sums[0])
+        else:
+            torch.baddbmm(sums, tap, seen, beta=min(i, 1), out=sums)
+    return total
 
 
 @in_pieces("convolution")
 def convolution(node: Node, out: Tensor, x: SimValue, w: SimValue) -> tuple[int, Pieces]:
     a: Any = node.attributes
-    groups, kernel = a["groups"], tuple(w.data.shape[2:])
-    weight = float64(w.data).reshape(groups, w.data.shape[0] // groups, -1)
-    return x.exponent + w.exponent, _convolved(out, x.data, weight, kernel, a)
+    return x.exponent + w.exponent, _convolved(out, x.data, _by_group(w.data, a["groups"]), a)
+
+
+def _by_group(w: Tensor, groups: int) -> Tensor:
+    """(O, C/groups, KH, KW) -> float64 (groups, O/groups, C/groups, KH, KW)."""
+    return float64(w).reshape(groups, w.shape[0] // groups, *w.shape[1:])
 
 
 @in_pieces("convolution_input_gradient")
 def convolution_input_gradient(node: Node, out: Tensor, dy: SimValue, w: SimValue) -> tuple[int, Pieces]:
     """With stride 1 a convolution of dy with the weights turned round, else a sum over kernel positions."""
     a: Any = node.attributes
-    groups, (filters, channels, *kernel) = a["groups"], w.data.shape
-    exponent = dy.exponent + w.exponent
-    weight = float64(w.data).reshape(groups, filters // groups, channels, *kernel)
+    exponent, weight = dy.exponent + w.exponent, _by_group(w.data, a["groups"])
     if tuple(a["stride"]) != (1, 1):
-        return exponent, _spread(out, dy.data, weight.flatten(2).transpose(1, 2).contiguous(), tuple(kernel), a)
-    turned = weight.flip(3, 4).transpose(1, 2).reshape(groups, channels, -1)
-    reach = [d * (k - 1) for d, k in zip(a["dilation"], kernel, strict=True)]
+        return exponent, _spread(out, dy.data, weight, a)
+    reach = [d * (k - 1) for d, k in zip(a["dilation"], w.data.shape[2:], strict=True)]
     padding = tuple((r - p[0], r - p[1]) for r, p in zip(reach, a["padding"], strict=True))
     transposed = {"stride": (1, 1), "dilation": a["dilation"], "padding": padding}
-    return exponent, _convolved(out, dy.data, turned, tuple(kernel), transposed)
+    return exponent, _convolved(out, dy.data, weight.flip(3, 4).transpose(1, 2), transposed)
 
 
-def _spread(out: Tensor, dy: Tensor, weight: Tensor, kernel: tuple[int, ...], a: Any) -> Pieces:
-    """weight is float64 (groups, C/groups * KH * KW, O/groups), out the logical result."""
-    groups, lines, terms = weight.shape
+def _spread(out: Tensor, dy: Tensor, weight: Tensor, a: Any) -> Pieces:
+    """weight is float64 (groups, O/groups, C/groups, KH, KW), out the logical result."""
+    groups, terms, _, *kernel = weight.shape
     outputs, shape = tuple(dy.shape[2:]), tuple(out.shape[2:])
+    lines = weight.flatten(2).transpose(1, 2)
     wide = torch.float64 if terms * prod(kernel) <= EXACT_TERMS else torch.int64
-    for images in images_at_once(dy.shape[0], groups * lines * prod(outputs), dy.device):
+    for images in images_at_once(dy.shape[0], groups * lines.shape[1] * prod(outputs), dy.device):
         gradient = float64(channels_first(dy)[:, images])
-        spread = product(weight, gradient.reshape(groups, terms, -1)).to(wide)
+        spread = product(lines, gradient.reshape(groups, terms, -1)).to(wide)
         spread = spread.view(out.shape[1], *kernel, -1, *outputs)
         piece = spread.new_zeros((out.shape[1], spread.shape[3], *shape))
-        for i, j, read, write in taps(shape, outputs, kernel, a):
+        for i, j, read, write in taps(shape, outputs, tuple(kernel), a):
             piece[(..., *read)] += spread[:, i, j, :, *write]
         yield channels_first(out)[:, images], piece
 
 
-def weight_gradient_parts(node: Node, dy: Tensor, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """The exact weight gradients, a few gradient groups at a time.
+def weight_gradient_parts(node: Node, dy: Tensor, x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+    """The exact weight gradients, a few gradient groups and perhaps one row of the kernel at a time.
 
-    Yields (which groups, (groups of images, O, C/groups, KH, KW) in float64, or int64 for long sums).
+    Yields (which gradient groups, which rows of the kernel, (gradient groups, O, C/groups, rows, KW) in float64, or
+    int64 for long sums).
     """
     a: Any = node.attributes
     size, images = a["group_size"], dy.shape[0]
     whole = images - images % size
     for first, last, each in ((0, whole, size), (whole, images, images - whole)):  # the last group may be smaller
         if first < last:
-            found = _weight_gradients(node, dy[first:last], x[first:last], each)
-            yield from ((slice(s.start + first // size, s.stop + first // size), wide) for s, wide in found)
+            for part, lines, wide in _weight_gradients(node, dy[first:last], x[first:last], each):
+                yield slice(part.start + first // size, part.stop + first // size), lines, wide
 
 
-def _weight_gradients(node: Node, dy: Tensor, x: Tensor, size: int) -> Iterator[tuple[slice, Tensor]]:
-    """The same where every group has `size` images."""
+def _weight_gradients(node: Node, dy: Tensor, x: Tensor, size: int) -> Iterator[tuple[slice, slice, Tensor]]:
+    """The same where every gradient group has `size` images."""
     a: Any = node.attributes
-    groups, outputs, shape = a["groups"], tuple(dy.shape[2:]), a["weight_shape"]
-    filters, terms = shape[0] // groups, prod(shape[1:])
-    long = size * prod(outputs) > EXACT_TERMS
-    total: Tensor | None = None
-    for part in parts(dy.shape[0], outputs, groups * terms, dy.device, size):
+    groups, outputs, (channels, *kernel) = a["groups"], tuple(dy.shape[2:]), a["weight_shape"][1:]
+    filters, long = a["weight_shape"][0] // groups, size * prod(outputs) > EXACT_TERMS
+    stacked = a["group_size"] == 1 and a["stride"][0] == 1
+    lines = [slice(i, i + 1) for i in range(kernel[0])] if stacked else [slice(0, kernel[0])]
+    terms = channels * kernel[1] * (1 if stacked else kernel[0])
+    totals: list[Tensor] = []
+    most = max(prod(outputs), filters)  # columns and results, per column
+    for part in parts(dy.shape[0], (outputs[0], most // outputs[0] + 1), groups * terms, dy.device, size):
         images, band = part
-        count = (images.stop - images.start) // size
-        seen = columns(x, part, shape[2:], outputs, a).reshape(groups, terms, count, -1)
-        gradient = float64(channels_first(dy)[:, images, band]).reshape(groups, filters, count, -1)
-        left, right = gradient.transpose(1, 2).flatten(0, 1), seen.permute(0, 2, 3, 1).flatten(0, 1)
-        exact = product(left, right)
-        if long:
-            exact = exact.to(torch.int64)
-        total = exact if total is None else total.add_(exact)
+        count, pixels = (images.stop - images.start) // size, (band.stop - band.start) * outputs[1] * size
+        gradient = float64(channels_first(dy)[:, images, band]).reshape(groups, filters, count, pixels)
+        left = gradient.transpose(1, 2).flatten(0, 1)
+        seen = columns(x, part, tuple(kernel), outputs, a, stacked).reshape(groups, terms, count, -1)
+        right = seen.permute(0, 2, 3, 1).flatten(0, 1)
+        for i, line in enumerate(lines):
+            start = i * a["dilation"][0] * outputs[1] if stacked else 0
+            exact = product(left, right[:, start : start + pixels])
+            if band.start == 0:
+                totals.append(exact.to(torch.int64) if long else exact)
+            else:
+                totals[i] += exact
+            if band.stop == outputs[0]:
+                wide = totals[i].view(groups, count, filters, terms).transpose(0, 1)
+                shape = (count, groups * filters, channels, line.stop - line.start, kernel[1])
+                yield slice(images.start // size, images.stop // size), line, wide.reshape(shape)
         if band.stop == outputs[0]:
-            wide = total.reshape(groups, count, filters, terms).transpose(0, 1)
-            yield slice(images.start // size, images.stop // size), wide.reshape(count, *shape)
-            total = None
+            totals = []
 
 
 @implements("convolution_weight_gradient")
 def convolution_weight_gradient(node: Node, dy: SimValue, x: SimValue) -> SimValue:
     dw = torch.empty(node.shape, dtype=torch.int64, device=dy.data.device)
-    for part, wide in weight_gradient_parts(node, dy.data, x.data):
-        dw[part] = wide
+    for part, lines, wide in weight_gradient_parts(node, dy.data, x.data):
+        dw[part, :, :, lines] = wide
     return SimValue(dw, dy.exponent + x.exponent)
 
 

@@ -6,7 +6,7 @@ RUN := $(BIN)/python
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 
-.PHONY: train test test-slow bench lint image clean
+.PHONY: train test test-slow bench bench-kernels lint image clean
 
 train: $(STAMP)
 	$(BIN)/spindl train digits --data digits --float32
@@ -20,6 +20,10 @@ test-slow: $(TEST_STAMP)
 bench: $(STAMP)
 	$(RUN) bench/contraction.py
 	$(RUN) bench/step.py
+
+bench-kernels: $(TEST_STAMP)
+	$(RUN) bench/kernels.py
+	$(RUN) bench/float32_dot.py
 
 # The program of the cores, as one file that a wheel carries.
 image: $(TEST_STAMP)

@@ -45,7 +45,7 @@ def show(found: dict[str, int]) -> None:
         print(f"{name:48}{found[name]:9}{each:8.3f}{(declared / found[name] - 1) * 100:+9.2f}%")
 
 
-COUNTS = 29
+COUNTS = 31
 
 
 class Counts(ctypes.Structure):
@@ -68,7 +68,7 @@ def fit() -> None:
     assert len(names) == COUNTS
     for side, direction in ((0, DIRECTIONS[1]), (1, DIRECTIONS[2]), (2, DIRECTIONS[0])):
         rows, cycles, known, cases = [], [], [], []
-        for _ in range(500):
+        for _ in range(900):
             case = random_case(rng)
             options: dict[str, Any] = {"sums": bool(rng.random() < 0.4)}
             if direction == DIRECTIONS[2] and not options["sums"] and case.images == 1:
@@ -118,12 +118,16 @@ def random_case(rng: np.random.Generator) -> Case:
     padding = tuple((int(rng.integers(0, k)), int(rng.integers(0, k))) for k in kernel)
     shape = tuple(int(rng.integers(k, k + 9)) for k in kernel)
     groups = pick(1, 1, 1, 2, 6)
+    if rng.random() < 0.25:  # depthwise
+        groups, inputs, outputs = pick(8, 16, 32), 1, 1
+    else:
+        inputs, outputs = pick(1, 2, 3, 4, 8, 12, 16), pick(1, 2, 3, 4, 8, 12, 16)
     return replace(
         ANY,
         images=pick(1, 1, 2),
         groups=groups,
-        inputs=pick(1, 2, 3, 4, 8, 12, 16),
-        outputs=pick(1, 2, 3, 4, 8, 12, 16),
+        inputs=inputs,
+        outputs=outputs,
         shape=(shape[0], shape[1]),
         kernel=kernel,
         stride=(pick(1, 1, 2), pick(1, 1, 2)),

@@ -45,12 +45,12 @@ spindl_fill:
     str r9, [sp, #-4]!
 .endm
 
-.macro interleave
-    ldr r4, [r9], #4
-    ldr r5, [r8], #4
-    ldr r6, [r3], #4
-    ldr r7, [r2], #4
-    stmia r0!, {r4-r7}
+@ A word of each source. Two sets of registers, so that no word is stored right after it was loaded.
+.macro load a, b, c, d
+    ldr \a, [r9], #4
+    ldr \b, [r8], #4
+    ldr \c, [r3], #4
+    ldr \d, [r2], #4
 .endm
 
     .section .text.gather_rows, "ax"
@@ -67,19 +67,37 @@ spindl_gather_rows:
     source
     .endr
     pop {r2, r3, r8, r9}
+    push {lr}
     subs r1, r1, #8
     bmi 2f
-1:  .rept 8
-    interleave
+1:  load r4, r5, r6, r7
+    .rept 3
+    ldr r10, [r9], #4
+    stmia r0!, {r4-r7}
+    ldr r11, [r8], #4
+    ldr r12, [r3], #4
+    ldr lr, [r2], #4
+    ldr r4, [r9], #4
+    stmia r0!, {r10-r12, lr}
+    ldr r5, [r8], #4
+    ldr r6, [r3], #4
+    ldr r7, [r2], #4
     .endr
+    ldr r10, [r9], #4
+    stmia r0!, {r4-r7}
+    ldr r11, [r8], #4
+    ldr r12, [r3], #4
+    ldr lr, [r2], #4
     subs r1, r1, #8
+    stmia r0!, {r10-r12, lr}
     bpl 1b
 2:  adds r1, r1, #8
     beq 4f
-3:  interleave
+3:  load r4, r5, r6, r7
     subs r1, r1, #1
+    stmia r0!, {r4-r7}
     bne 3b
-4:  mov r0, lr
+4:  pop {r0}
     pop {r4-r11, pc}
 
 @ uint32_t *spindl_gather_pairs(uint32_t *to, const spindl_pairs *from)

@@ -9,7 +9,7 @@ enum { SCRATCH_SWEEP_BYTES = 128, SCRATCH_RUN_WORDS = 4 };
 /* Bytes of each part, in the order in which they lie. */
 typedef struct {
     uint32_t columns; /* a copy of the side that is not gathered, where it does not lie at whole words */
-    uint32_t taps;    /* a list of them, 16 bytes each */
+    uint32_t taps;    /* a list of them, 20 bytes each */
     uint32_t start;   /* numbers that sums begin with */
     uint32_t sums;    /* exact ones, of a pixel */
     uint32_t zeros;   /* what lies outside of an image */
@@ -42,7 +42,7 @@ static inline spindl_scratch_parts scratch_parts(const spindl_tile *t, spindl_si
     const uint32_t taps = t->kernel_rows * t->kernel_columns, inputs = scratch_even(t->inputs);
     const uint32_t outputs = scratch_even(t->outputs), sum = scratch_even(taps * t->inputs);
     const bool copy = scratch_copies_columns(t, direction);
-    spindl_scratch_parts parts = {0, 16 * taps, 0, 0, 0, 0, 0};
+    spindl_scratch_parts parts = {0, 20 * taps, 0, 0, 0, 0, 0};
     parts.start = 4 * (direction == SPINDL_RESULT_X ? inputs : outputs);
     if (direction != SPINDL_RESULT_W) parts.sums = 8 * t->groups * (direction == SPINDL_RESULT_Y ? t->outputs : t->inputs);
     if (scratch_is_tiny(t)) {

@@ -72,6 +72,7 @@ extern const char spindl_end_slow[];
 /* One tap, from the first one: rows and columns of the tensor that is gathered, its bytes, and bytes of the columns. */
 typedef struct {
     int32_t row, column, from, b;
+    int32_t w; /* bytes of the weights, where those are not the columns themselves */
 } spindl_tap;
 
 /* A pixel of the result. */

@@ -29,8 +29,8 @@ uint32_t spindl_inverse_deviation_scratch(const spindl_inverse_deviation_argumen
 
 uint32_t spindl_running_inverse_deviation_cycles(const spindl_running_inverse_deviation_arguments *a) {
     (void)a;
-    int64_t parts = 1401;
-    parts += (int64_t)(a->channels) * 71035;
+    int64_t parts = 1448;
+    parts += (int64_t)(a->channels) * 71052;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -41,8 +41,8 @@ uint32_t spindl_running_inverse_deviation_scratch(const spindl_running_inverse_d
 
 uint32_t spindl_batch_norm_scale_cycles(const spindl_batch_norm_scale_arguments *a) {
     (void)a;
-    int64_t parts = 1571;
-    parts += (int64_t)(a->channels) * 33588;
+    int64_t parts = -398;
+    parts += (int64_t)(a->channels) * 33582;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -53,8 +53,8 @@ uint32_t spindl_batch_norm_scale_scratch(const spindl_batch_norm_scale_arguments
 
 uint32_t spindl_batch_norm_offset_cycles(const spindl_batch_norm_offset_arguments *a) {
     (void)a;
-    int64_t parts = 937;
-    parts += (int64_t)(a->channels) * 20454;
+    int64_t parts = 671;
+    parts += (int64_t)(a->channels) * 20545;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -65,8 +65,8 @@ uint32_t spindl_batch_norm_offset_scratch(const spindl_batch_norm_offset_argumen
 
 uint32_t spindl_running_offset_cycles(const spindl_running_offset_arguments *a) {
     (void)a;
-    int64_t parts = 1430;
-    parts += (int64_t)(a->channels) * 17631;
+    int64_t parts = 2565;
+    parts += (int64_t)(a->channels) * 17620;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -77,8 +77,8 @@ uint32_t spindl_running_offset_scratch(const spindl_running_offset_arguments *a)
 
 uint32_t spindl_gamma_gradient_cycles(const spindl_gamma_gradient_arguments *a) {
     (void)a;
-    int64_t parts = 161;
-    parts += (int64_t)(a->channels) * 64987;
+    int64_t parts = 4472;
+    parts += (int64_t)(a->channels) * 65334;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -89,8 +89,8 @@ uint32_t spindl_gamma_gradient_scratch(const spindl_gamma_gradient_arguments *a)
 
 uint32_t spindl_running_gamma_gradient_cycles(const spindl_running_gamma_gradient_arguments *a) {
     (void)a;
-    int64_t parts = -1888;
-    parts += (int64_t)(a->channels) * 75727;
+    int64_t parts = 6769;
+    parts += (int64_t)(a->channels) * 75444;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -101,8 +101,8 @@ uint32_t spindl_running_gamma_gradient_scratch(const spindl_running_gamma_gradie
 
 uint32_t spindl_batch_norm_slope_cycles(const spindl_batch_norm_slope_arguments *a) {
     (void)a;
-    int64_t parts = -8204;
-    parts += (int64_t)(a->channels) * 95873;
+    int64_t parts = -1177;
+    parts += (int64_t)(a->channels) * 96336;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -113,8 +113,8 @@ uint32_t spindl_batch_norm_slope_scratch(const spindl_batch_norm_slope_arguments
 
 uint32_t spindl_batch_norm_gradient_offset_cycles(const spindl_batch_norm_gradient_offset_arguments *a) {
     (void)a;
-    int64_t parts = -3356;
-    parts += (int64_t)(a->channels) * 33526;
+    int64_t parts = -5743;
+    parts += (int64_t)(a->channels) * 33580;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -125,8 +125,8 @@ uint32_t spindl_batch_norm_gradient_offset_scratch(const spindl_batch_norm_gradi
 
 uint32_t spindl_running_mean_cycles(const spindl_running_mean_arguments *a) {
     (void)a;
-    int64_t parts = -18884;
-    parts += (int64_t)(a->channels) * 95673;
+    int64_t parts = -589;
+    parts += (int64_t)(a->channels) * 94349;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -137,8 +137,8 @@ uint32_t spindl_running_mean_scratch(const spindl_running_mean_arguments *a) {
 
 uint32_t spindl_running_variance_cycles(const spindl_running_variance_arguments *a) {
     (void)a;
-    int64_t parts = -2072;
-    parts += (int64_t)(a->channels) * 130058;
+    int64_t parts = -7197;
+    parts += (int64_t)(a->channels) * 129656;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 

@@ -59,9 +59,11 @@ static void add_definition(spindl_counts *n, const spindl_tile *t, spindl_side d
     }
     n->of[t->flags & SPINDL_FLAG_SUMS ? COUNT_SUMS : COUNT_SUMS_ROUNDED] += sums;
     const uint64_t pixels = direction == SPINDL_RESULT_Y ? y : direction == SPINDL_RESULT_X ? x : 0;
-    n->of[COUNT_PIXELS] += pixels;
+    n->of[COUNT_SINGLE_PIXELS] += pixels;
     n->of[COUNT_TERMS] += pixels ? pixels * taps : sums * t->y_rows;
-    n->of[COUNT_INNER] += t->images * rows * columns * t->groups * (direction == SPINDL_RESULT_W ? 0 : t->outputs);
+    const uint64_t loops = t->images * rows * columns * t->groups * (direction == SPINDL_RESULT_W ? 0 : t->outputs);
+    n->of[t->inputs == 1 && t->outputs == 1 ? COUNT_ONES : COUNT_INNER] += loops;
+    if (loops && t->inputs == 1 && t->outputs == 1) return;
     n->of[COUNT_PRODUCTS] += t->images * rows * columns * t->groups * t->inputs * t->outputs;
 }
 
@@ -231,7 +233,7 @@ spindl_counts spindl_contraction_counts(const spindl_tile *t, spindl_side direct
     spindl_counts n = {0, {0}};
     const bool rounded = !(t->flags & SPINDL_FLAG_SUMS);
     n.of[scratch_is_tiny(t) ? COUNT_SINGLE_CALLS : COUNT_CALLS] = 1;
-    n.of[COUNT_ROUNDED_CALLS] = rounded;
+    n.of[COUNT_ROUNDED_CALLS] = rounded && !scratch_is_tiny(t);
     n.known = zero_cycles(direction == SPINDL_RESULT_X ? t->inputs : t->outputs);
     if (scratch_is_tiny(t)) add_definition(&n, t, direction);
     else if (direction == SPINDL_RESULT_Y) count_forward(&n, t);
@@ -242,21 +244,22 @@ spindl_counts spindl_contraction_counts(const spindl_tile *t, spindl_side direct
 
 /* Cycles of one of each, by direction (x, w, y); from bench/kernels.py --fit. */
 static const uint32_t constants[3][COUNTS] = {
-    {[COUNT_CALLS] = 799, [COUNT_SINGLE_CALLS] = 2838, [COUNT_ROUNDED_CALLS] = 396, [COUNT_TAPS] = 103,
-     [COUNT_ROWS_COPIED] = 19, [COUNT_COPIED] = 10, [COUNT_ROWS_CLEARED] = 9, [COUNT_PHASES] = 552, [COUNT_ROWS] =
-     56, [COUNT_PIXELS] = 73, [COUNT_GATHERS] = 141, [COUNT_VALUE_GATHERS] = 174, [COUNT_RUNS] = 47, [COUNT_EMPTY]
-     = 5, [COUNT_SWEEPS] = 50, [COUNT_ALONE] = 422, [COUNT_SLOW_ROUNDED] = 61, [COUNT_SUMS] = 112,
-     [COUNT_SUMS_ROUNDED] = 155, [COUNT_TERMS] = 116, [COUNT_INNER] = 21, [COUNT_PRODUCTS] = 6},
-    {[COUNT_CALLS] = 776, [COUNT_SINGLE_CALLS] = 1581, [COUNT_ROUNDED_CALLS] = 327, [COUNT_GROUPS] = 473,
-     [COUNT_ROWS_COPIED] = 17, [COUNT_COPIED] = 9, [COUNT_PANELS] = 131, [COUNT_GATHERS] = 365,
-     [COUNT_VALUE_GATHERS] = 334, [COUNT_VALUE_ROWS] = 51, [COUNT_PAIR_ROWS] = 24, [COUNT_ALONE] = 54, [COUNT_SLOW]
-     = 318, [COUNT_SLOW_ROUNDED] = 74, [COUNT_SLOW_SUMS] = 5, [COUNT_SUMS] = 385, [COUNT_SUMS_ROUNDED] = 516,
-     [COUNT_TERMS] = 15, [COUNT_PRODUCTS] = 10},
-    {[COUNT_CALLS] = 991, [COUNT_SINGLE_CALLS] = 2555, [COUNT_ROUNDED_CALLS] = 404, [COUNT_GROUPS] = 232,
-     [COUNT_TAPS] = 32, [COUNT_BIASES] = 77, [COUNT_ROWS_COPIED] = 20, [COUNT_COPIED] = 9, [COUNT_ROWS_CLEARED] =
-     11, [COUNT_ROWS] = 47, [COUNT_PIXELS] = 96, [COUNT_GATHERS] = 146, [COUNT_VALUE_GATHERS] = 160, [COUNT_ALONE]
-     = 400, [COUNT_SLOW_ROUNDED] = 70, [COUNT_SUMS] = 117, [COUNT_SUMS_ROUNDED] = 154, [COUNT_TERMS] = 115,
-     [COUNT_INNER] = 6, [COUNT_PRODUCTS] = 9},
+    {[COUNT_CALLS] = 775, [COUNT_SINGLE_CALLS] = 2318, [COUNT_ROUNDED_CALLS] = 562, [COUNT_TAPS] = 201,
+     [COUNT_ROWS_COPIED] = 20, [COUNT_COPIED] = 9, [COUNT_ROWS_CLEARED] = 14, [COUNT_PHASES] = 503, [COUNT_ROWS] =
+     39, [COUNT_PANELS] = 291, [COUNT_GATHERS] = 124, [COUNT_VALUE_GATHERS] = 167, [COUNT_RUNS] = 59, [COUNT_EMPTY]
+     = 5, [COUNT_SWEEPS] = 82, [COUNT_ALONE] = 390, [COUNT_SLOW_ROUNDED] = 89, [COUNT_SLOW_SUMS] = 2,
+     [COUNT_SINGLE_PIXELS] = 266, [COUNT_SUMS] = 30, [COUNT_SUMS_ROUNDED] = 119, [COUNT_TERMS] = 32, [COUNT_INNER]
+     = 51, [COUNT_PRODUCTS] = 21, [COUNT_ONES] = 18},
+    {[COUNT_CALLS] = 815, [COUNT_SINGLE_CALLS] = 4125, [COUNT_ROUNDED_CALLS] = 472, [COUNT_GROUPS] = 422,
+     [COUNT_ROWS_COPIED] = 17, [COUNT_COPIED] = 9, [COUNT_PANELS] = 141, [COUNT_GATHERS] = 321,
+     [COUNT_VALUE_GATHERS] = 252, [COUNT_VALUE_ROWS] = 60, [COUNT_PAIR_ROWS] = 25, [COUNT_ALONE] = 69, [COUNT_SLOW]
+     = 302, [COUNT_SLOW_ROUNDED] = 91, [COUNT_SLOW_SUMS] = 10, [COUNT_SUMS] = 335, [COUNT_SUMS_ROUNDED] = 572,
+     [COUNT_TERMS] = 51, [COUNT_PRODUCTS] = 10},
+    {[COUNT_CALLS] = 1055, [COUNT_SINGLE_CALLS] = 1513, [COUNT_ROUNDED_CALLS] = 524, [COUNT_GROUPS] = 136,
+     [COUNT_TAPS] = 50, [COUNT_BIASES] = 86, [COUNT_ROWS_COPIED] = 20, [COUNT_COPIED] = 9, [COUNT_ROWS_CLEARED] =
+     14, [COUNT_ROWS] = 53, [COUNT_PANELS] = 389, [COUNT_GATHERS] = 144, [COUNT_VALUE_GATHERS] = 164, [COUNT_ALONE]
+     = 400, [COUNT_SLOW_ROUNDED] = 87, [COUNT_SINGLE_PIXELS] = 266, [COUNT_SUMS] = 33, [COUNT_SUMS_ROUNDED] = 138,
+     [COUNT_TERMS] = 75, [COUNT_INNER] = 62, [COUNT_PRODUCTS] = 14, [COUNT_ONES] = 14},
 };
 
 static uint32_t cycles_of(const spindl_tile *t, spindl_side direction) {

@@ -29,11 +29,13 @@ enum {
     COUNT_SLOW,         /* blocks with places that do not exist */
     COUNT_SLOW_ROUNDED, /* results in them */
     COUNT_SLOW_SUMS,
+    COUNT_SINGLE_PIXELS,
     COUNT_SUMS,         /* made one by one, their taps and their products */
     COUNT_SUMS_ROUNDED,
     COUNT_TERMS,
     COUNT_INNER,        /* loops over products */
     COUNT_PRODUCTS,
+    COUNT_ONES,         /* products of groups with one input and one output */
     COUNTS
 };
 

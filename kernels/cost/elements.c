@@ -3,10 +3,11 @@
 
 uint32_t spindl_requantise_cycles(const spindl_requantise_arguments *a) {
     (void)a;
-    int64_t parts = 7376;
-    parts += (int64_t)(a->rows) * 7376;
-    parts += (int64_t)(a->rows * a->columns * (a->x_bytes == 8)) * 1952;
-    parts += (int64_t)(a->rows * a->columns * (a->x_bytes != 8)) * 4320;
+    int64_t parts = 7678;
+    parts += (int64_t)(a->rows) * 7678;
+    parts += (int64_t)(a->rows * a->columns * (a->x_bytes == 8)) * 2368;
+    parts += (int64_t)(a->rows * a->columns * (a->x_bytes == 4)) * 4736;
+    parts += (int64_t)(a->rows * a->columns * (a->x_bytes == 2)) * 5986;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -71,8 +72,8 @@ uint32_t spindl_relu_gradient_scratch(const spindl_relu_gradient_arguments *a) {
 
 uint32_t spindl_add_cycles(const spindl_add_arguments *a) {
     (void)a;
-    int64_t parts = 13504;
-    parts += (int64_t)(a->count) * 640;
+    int64_t parts = 14302;
+    parts += (int64_t)(a->count) * 752;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -83,8 +84,8 @@ uint32_t spindl_add_scratch(const spindl_add_arguments *a) {
 
 uint32_t spindl_affine_cycles(const spindl_affine_arguments *a) {
     (void)a;
-    int64_t parts = 14260;
-    parts += (int64_t)(a->channels) * 9280;
+    int64_t parts = 15029;
+    parts += (int64_t)(a->channels) * 9408;
     parts += (int64_t)(a->pixels * a->channels * (a->x_bytes == 2)) * 608;
     parts += (int64_t)(a->pixels * a->channels * (a->x_bytes == 1)) * 832;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
@@ -97,8 +98,8 @@ uint32_t spindl_affine_scratch(const spindl_affine_arguments *a) {
 
 uint32_t spindl_affine_pair_cycles(const spindl_affine_pair_arguments *a) {
     (void)a;
-    int64_t parts = 14272;
-    parts += (int64_t)(a->channels) * 9376;
+    int64_t parts = 15040;
+    parts += (int64_t)(a->channels) * 9504;
     parts += (int64_t)(a->pixels * a->channels) * 608;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
@@ -126,13 +127,13 @@ uint32_t spindl_max_pool_scratch(const spindl_max_pool_arguments *a) {
 
 uint32_t spindl_max_pool_gradient_cycles(const spindl_max_pool_gradient_arguments *a) {
     (void)a;
-    int64_t parts = 8448;
-    parts += (int64_t)(a->outputs * a->images) * 10700;
-    parts += (int64_t)(a->images * a->outputs * a->output_width) * 513;
-    parts += (int64_t)(a->images * a->outputs * a->output_width * a->kernel_height * a->kernel_width) * 2000;
-    parts += (int64_t)(a->images * a->outputs * a->output_width * a->channels) * 125;
-    parts += (int64_t)(a->images * a->outputs * a->output_width * a->kernel_height * a->kernel_width * a->channels) * 399;
-    parts += (int64_t)(a->images * a->dx_rows * a->width * a->channels) * 856;
+    int64_t parts = 8843;
+    parts += (int64_t)(a->outputs * a->images) * 11198;
+    parts += (int64_t)(a->images * a->outputs * a->output_width) * 515;
+    parts += (int64_t)(a->images * a->outputs * a->output_width * a->kernel_height * a->kernel_width) * 1989;
+    parts += (int64_t)(a->images * a->outputs * a->output_width * a->channels) * 98;
+    parts += (int64_t)(a->images * a->outputs * a->output_width * a->kernel_height * a->kernel_width * a->channels) * 403;
+    parts += (int64_t)(a->images * a->dx_rows * a->width * a->channels) * 946;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -143,9 +144,9 @@ uint32_t spindl_max_pool_gradient_scratch(const spindl_max_pool_gradient_argumen
 
 uint32_t spindl_window_sum_cycles(const spindl_window_sum_arguments *a) {
     (void)a;
-    int64_t parts = 5193;
+    int64_t parts = 5993;
     parts += (int64_t)(a->images * a->outputs * a->output_width) * 20215;
-    parts += (int64_t)(a->images * a->outputs * a->output_width * a->channels) * 4901;
+    parts += (int64_t)(a->images * a->outputs * a->output_width * a->channels) * 6405;
     parts += (int64_t)(a->images * a->rows * a->width * a->channels) * 441;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
@@ -157,11 +158,11 @@ uint32_t spindl_window_sum_scratch(const spindl_window_sum_arguments *a) {
 
 uint32_t spindl_window_sum_gradient_cycles(const spindl_window_sum_gradient_arguments *a) {
     (void)a;
-    int64_t parts = -74806;
+    int64_t parts = -74006;
     parts += (int64_t)(a->images * a->rows * a->width) * 2455;
-    parts += (int64_t)(a->images * a->rows * a->width * ((a->channels + 15) / 16)) * 348;
+    parts += (int64_t)(a->images * a->rows * a->width * ((a->channels + 15) / 16)) * 441;
     parts += (int64_t)(a->images * a->rows * a->width * ((a->channels + 15) / 16) * a->outputs * a->output_width) * 548;
-    parts += (int64_t)(a->images * a->rows * a->width * a->channels) * 5564;
+    parts += (int64_t)(a->images * a->rows * a->width * a->channels) * 7062;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -172,9 +173,9 @@ uint32_t spindl_window_sum_gradient_scratch(const spindl_window_sum_gradient_arg
 
 uint32_t spindl_sigmoid_cycles(const spindl_sigmoid_arguments *a) {
     (void)a;
-    int64_t parts = 6370;
-    parts += (int64_t)(a->count * (a->hyperbolic == 0)) * 17733;
-    parts += (int64_t)(a->count * (a->hyperbolic != 0)) * 17374;
+    int64_t parts = 11062;
+    parts += (int64_t)(a->count * (a->hyperbolic == 0)) * 18109;
+    parts += (int64_t)(a->count * (a->hyperbolic != 0)) * 17814;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -185,9 +186,9 @@ uint32_t spindl_sigmoid_scratch(const spindl_sigmoid_arguments *a) {
 
 uint32_t spindl_sigmoid_gradient_cycles(const spindl_sigmoid_gradient_arguments *a) {
     (void)a;
-    int64_t parts = 16336;
-    parts += (int64_t)(a->count * (a->hyperbolic == 0)) * 4928;
-    parts += (int64_t)(a->count * (a->hyperbolic != 0)) * 4896;
+    int64_t parts = 16912;
+    parts += (int64_t)(a->count * (a->hyperbolic == 0)) * 5376;
+    parts += (int64_t)(a->count * (a->hyperbolic != 0)) * 5344;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -198,9 +199,9 @@ uint32_t spindl_sigmoid_gradient_scratch(const spindl_sigmoid_gradient_arguments
 
 uint32_t spindl_softmax_cycles(const spindl_softmax_arguments *a) {
     (void)a;
-    int64_t parts = 11470;
-    parts += (int64_t)(a->outer * a->inner) * 14902;
-    parts += (int64_t)(a->outer * a->inner * a->length) * 19929;
+    int64_t parts = 5204;
+    parts += (int64_t)(a->outer * a->inner) * 14625;
+    parts += (int64_t)(a->outer * a->inner * a->length) * 20392;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -211,9 +212,9 @@ uint32_t spindl_softmax_scratch(const spindl_softmax_arguments *a) {
 
 uint32_t spindl_softmax_gradient_cycles(const spindl_softmax_gradient_arguments *a) {
     (void)a;
-    int64_t parts = 14272;
+    int64_t parts = 14848;
     parts += (int64_t)(a->outer * a->inner) * 2848;
-    parts += (int64_t)(a->outer * a->inner * a->length) * 6848;
+    parts += (int64_t)(a->outer * a->inner * a->length) * 7296;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -224,9 +225,9 @@ uint32_t spindl_softmax_gradient_scratch(const spindl_softmax_gradient_arguments
 
 uint32_t spindl_dropout_cycles(const spindl_dropout_arguments *a) {
     (void)a;
-    int64_t parts = 12544;
+    int64_t parts = 13344;
     parts += (int64_t)(a->images) * 3424;
-    parts += (int64_t)(a->images * a->elements) * 2528;
+    parts += (int64_t)(a->images * a->elements) * 4000;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -237,10 +238,10 @@ uint32_t spindl_dropout_scratch(const spindl_dropout_arguments *a) {
 
 uint32_t spindl_cross_entropy_cycles(const spindl_cross_entropy_arguments *a) {
     (void)a;
-    int64_t parts = 18888;
-    parts += (int64_t)(a->images) * 22595;
-    parts += (int64_t)(a->images * a->classes) * 12149;
-    parts += (int64_t)(a->images * a->classes * (a->dz != 0)) * 12149;
+    int64_t parts = 17262;
+    parts += (int64_t)(a->images) * 20950;
+    parts += (int64_t)(a->images * a->classes) * 12352;
+    parts += (int64_t)(a->images * a->classes * (a->dz != 0)) * 12352;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -251,10 +252,10 @@ uint32_t spindl_cross_entropy_scratch(const spindl_cross_entropy_arguments *a) {
 
 uint32_t spindl_squared_error_cycles(const spindl_squared_error_arguments *a) {
     (void)a;
-    int64_t parts = 13850;
-    parts += (int64_t)(a->images) * 9141;
-    parts += (int64_t)(a->images * a->features) * 7994;
-    parts += (int64_t)(a->images * a->features * (a->dz != 0)) * 7994;
+    int64_t parts = 12847;
+    parts += (int64_t)(a->images) * 8685;
+    parts += (int64_t)(a->images * a->features) * 8224;
+    parts += (int64_t)(a->images * a->features * (a->dz != 0)) * 8224;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 
@@ -265,10 +266,10 @@ uint32_t spindl_squared_error_scratch(const spindl_squared_error_arguments *a) {
 
 uint32_t spindl_binary_cross_entropy_cycles(const spindl_binary_cross_entropy_arguments *a) {
     (void)a;
-    int64_t parts = 10036;
-    parts += (int64_t)(a->images) * 10551;
-    parts += (int64_t)(a->images * a->features) * 17484;
-    parts += (int64_t)(a->images * a->features * (a->dz != 0)) * 17484;
+    int64_t parts = 10929;
+    parts += (int64_t)(a->images) * 10651;
+    parts += (int64_t)(a->images * a->features) * 17690;
+    parts += (int64_t)(a->images * a->features * (a->dz != 0)) * 17690;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 

@@ -53,23 +53,6 @@ typedef struct {
     int32_t step, row_step;  /* bytes of x from one to the next */
 } spindl_window;
 
-static inline spindl_window spindl_window_of(const spindl_tile *t, uint32_t i, uint32_t j) {
-    const int32_t top = (int32_t)(i * t->dilation_rows) + t->top;
-    const int32_t left = (int32_t)(j * t->dilation_columns) + t->left;
-    const uint32_t above = spindl_before_start(t->y_rows, t->stride_rows, top);
-    const uint32_t below = spindl_before_end(t->y_rows, t->stride_rows, top, t->x_rows);
-    const uint32_t low = spindl_before_start(t->y_columns, t->stride_columns, left);
-    const uint32_t high = spindl_before_end(t->y_columns, t->stride_columns, left, t->x_columns);
-    if (above >= below || low >= high) return (spindl_window){0};
-    const int32_t row = (int32_t)t->x_columns, pitch = (int32_t)t->x_pitch;
-    const int32_t r = top + (int32_t)(above * t->stride_rows), s = left + (int32_t)(low * t->stride_columns);
-    return (spindl_window){above,
-                    low,
-                    below - above,
-                    high - low,
-                    (r * row + s) * pitch,
-                    2 * pitch * (int32_t)t->stride_columns,
-                    2 * pitch * row * (int32_t)t->stride_rows};
-}
+spindl_window spindl_window_of(const spindl_tile *tile, uint32_t i, uint32_t j);
 
 #endif

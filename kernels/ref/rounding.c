@@ -86,14 +86,16 @@ SPINDL_SMALL int spindl_end(const spindl_rounding *r) {
     return SPINDL_OK;
 }
 
-static inline int32_t settle_tie(const spindl_rounding *r, int64_t x, int32_t above) {
-    return r->even && ((x + r->half) & (2 * r->half - 1)) == 0 ? above & ~1 : above;
+/* above: x rounded half up. */
+SPINDL_SMALL __attribute__((noinline)) static int32_t settle_tie(const spindl_rounding *r, int64_t x, int32_t above) {
+    return ((x + r->half) & (2 * r->half - 1)) == 0 ? above & ~1 : above;
 }
 
 SPINDL_SMALL __attribute__((noinline)) int32_t spindl_round_slow(spindl_rounding *r, int64_t x) {
     const uint64_t magnitude = spindl_magnitude(x);
     const int32_t limit = r->limit;
-    int32_t y = settle_tie(r, x, (int32_t)spindl_clamped_rsh(x, r->shift, limit + 1)); /* limit + 1 is even */
+    int32_t y = (int32_t)spindl_clamped_rsh(x, r->shift, limit + 1);
+    if (r->even) y = settle_tie(r, x, y); /* limit + 1 is even */
     if (y > limit || y < -limit) {
         r->saturated++;
         y = y < 0 ? -limit : limit;
@@ -108,7 +110,9 @@ SPINDL_SMALL __attribute__((noinline)) int32_t spindl_round_slow(spindl_rounding
 int32_t spindl_round(spindl_rounding *r, int64_t x) {
     int64_t v = x + r->half;
     if (r->before) v >>= r->before; /* floor in two steps: what then does not fit 32 bits is out of range */
-    const int32_t low = (int32_t)v, y = settle_tie(r, x, low >> r->quick);
+    const int32_t low = (int32_t)v;
+    int32_t y = low >> r->quick;
+    if (r->even) y = settle_tie(r, x, y);
     if ((int32_t)(v >> 32) == low >> 31 && (uint32_t)(y + r->fast) < r->width) return spindl_most(y, r->low);
     return spindl_round_slow(r, x);
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spindl.graph.graph import Graph
+from spindl.graph.operations import is_batched
 from spindl.number.sites import LOWEST_EXPONENT
 from spindl.plan import ends
 from spindl.plan.deal import Placed
@@ -133,7 +134,8 @@ def _leaves(plan: Plan) -> tuple[dict[str, Place], dict[str, Place]]:
     for index, node in enumerate(plan.graph.nodes):
         name = str(node.attributes.get("name"))
         if node.op == "input":
-            inputs[name] = Place(plan.addresses[plan.places[index]], node.format, node.shape, 0)
+            share = _share(plan, node.shape) if node.attributes.get("batched", False) else None
+            inputs[name] = Place(plan.addresses[plan.places[index]], node.format, node.shape, 0, share=share)
         elif node.op == "state" and node.format.kind == "site":
             number = plan.sites[index]
             address = plan.addresses[ends.STATES] + number * SITE_STATE.layout.size
@@ -145,8 +147,13 @@ def _leaves(plan: Plan) -> tuple[dict[str, Place], dict[str, Place]]:
     return inputs, states
 
 
+def _share(plan: Plan, shape: tuple[int, ...]) -> tuple[int, int]:
+    """The images of the batch that are this chip's, from the shape of a value that has them."""
+    return plan.chip * shape[0], (plan.chip + 1) * shape[0]
+
+
 def _outputs(plan: Plan) -> dict[str, Place]:
-    result = {}
+    result, batched = {}, is_batched(plan.graph)
     for name, index in plan.graph.outputs.items():
         node = plan.graph.nodes[index]
         if node.op in ("extent", "saturation"):
@@ -160,7 +167,7 @@ def _outputs(plan: Plan) -> dict[str, Place]:
             address = plan.addresses[ends.MERGED] + ends.SITE_BYTES * number + offset
             result[name] = Place(address, node.format, (), 0, site=number, storage=storage)
         else:
-            result[name] = Place(
-                plan.addresses[plan.places[plan.homes[index]]], node.format, node.shape, number=plan.exponents[index]
-            )
+            address, number = plan.addresses[plan.places[plan.homes[index]]], plan.exponents[index]
+            share = _share(plan, node.shape) if batched[index] else None
+            result[name] = Place(address, node.format, node.shape, number=number, share=share)
     return result

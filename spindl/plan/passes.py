@@ -66,6 +66,7 @@ def plan_step(graph: Graph, machine: Machine, chip: int = 0) -> Plan:
     return Plan(
         graph,
         machine,
+        chip,
         tuple(
             Phase(name, tuple(tuple(placed[core][k]) for core in range(machine.cores))) for k, name in enumerate(names)
         ),

@@ -47,6 +47,7 @@ class Plan:
     Attributes:
         graph: the training (or evaluation) graph.
         machine: what it is made for.
+        chip: number of the chip.
         phases: in order, with a barrier between them.
         buffers, addresses, lives: SDRAM: size and content, offset, phases of use, of every buffer by name.
         bytes: of SDRAM in all.
@@ -61,6 +62,7 @@ class Plan:
 
     graph: Graph
     machine: Machine
+    chip: int
     phases: tuple[Phase, ...]
     buffers: Mapping[str, Buffer]
     addresses: Mapping[str, int]

@@ -14,7 +14,7 @@ from spindl.graph.operations import is_batched, lookup
 from spindl.plan.draft import Draft, Stored
 from spindl.plan.errors import PlanError
 from spindl.plan.jobs import Job
-from spindl.plan.layout import ALIGNMENT, aligned, element_bytes
+from spindl.plan.layout import element_bytes, value_bytes
 from spindl.plan.task import At, Call, Move, Regions, Task, pieces, shares
 from spindl.plan.tiles.channels import load_part_sums
 
@@ -68,6 +68,8 @@ def with_exchanges(graph: Graph, jobs: tuple[Job, ...], chips: int) -> tuple[Job
             if graph.nodes[index].op in CROSSING:
                 result.append(Job("total", (index,), (index,), (index,)))
                 result.append(Job("exchange", (index,), (index,), (index,)))
+                if index in graph.outputs.values():
+                    result.append(Job("sum", (index,), (index,), (index,)))
     return tuple(result)
 
 
@@ -76,8 +78,8 @@ def total_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     index = job.nodes[0]
     node, stored = draft.node(index), draft.stored[index]
     size = 8 if node.format.kind == "count" else element_bytes(node.format)
-    count = stored.bytes // size
-    room = aligned(stored.bytes)
+    room = value_bytes(node)  # of int32 or int64: whole words
+    count = room // size
     buffer = draft.buffer(f"all/{index}", room * draft.chips)
     draft.stored[index] = Stored(buffer, draft.chips, room)
     tasks = []
@@ -104,6 +106,19 @@ def exchange_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     return slot_tasks(draft, number, job.nodes[0], stored.buffer, stored.bytes)
 
 
+def sum_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
+    """The sum over all chips of a value that the host reads."""
+    index = job.nodes[0]
+    parts = draft.stored[index]
+    count = value_bytes(draft.node(index)) // 8
+    buffer = draft.buffer(f"sum/{index}", 8 * count)
+    draft.stored[index] = Stored(buffer, 1, 8 * count)
+    regions = Regions()
+    call, at = load_part_sums(draft, regions, "v", parts, index, 0, count, 8, 8)
+    calls = (replace(call, stores=(Move(buffer, 0, at, 8 * count),)),)
+    return [Task(number, calls, regions.sizes, cost=count * draft.chips * 6)]
+
+
 def slot_tasks(draft: Draft, number: int, node: int, buffer: str, room: int) -> list[Task]:
     """Core c of chip c sends the chip's slot; core c of all other chips receives it.
 
@@ -111,11 +126,11 @@ def slot_tasks(draft: Draft, number: int, node: int, buffer: str, room: int) -> 
         draft: counts the blocks of the step.
         number, node: for reports.
         buffer: with one slot of `room` bytes per chip.
-        room: a multiple of 8.
+        room: a multiple of 4.
     """
     if draft.limits.cores < draft.chips:
         raise PlanError(f"{draft.chips} chips exchange with as many cores", "plan", "use more cores or fewer chips")
-    assert room % ALIGNMENT == 0
+    assert room % 4 == 0
     cuts = pieces(0, room, BLOCK_BYTES)
     first_block = draft.blocks
     draft.blocks += len(cuts)

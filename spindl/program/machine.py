@@ -42,6 +42,7 @@ class Place:
         number: of the exponent in the chip's exponent table, which the cores leave in memory after a step.
         word: of state, which holds the exponent between steps.
         site: number of the site, whose record (or extent, or count of clamped elements) it is.
+        share: (first, behind the last) image of the batch that lies here; None: all, or no axis of images.
         storage: NumPy type of its mantissas, where it is not that of its format.
     """
 
@@ -53,6 +54,7 @@ class Place:
     word: int | None = None
     site: int | None = None
     storage: str = ""
+    share: tuple[int, int] | None = None
 
     @property
     def stored_as(self) -> Any:

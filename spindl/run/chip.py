@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -58,11 +58,24 @@ def write_inputs(program: ChipProgram, memory: Memory, values: Mapping[str, Valu
     for name, place in program.inputs.items():
         if name not in values:
             raise RunError(f"input '{name}' was not given", "step")
-        memory.write(place.address, to_bytes(values[name], place))
+        value = values[name]
+        if place.share is not None:
+            value = Value(np.asarray(value.mantissa)[slice(*place.share)], value.exponent)
+        memory.write(place.address, to_bytes(value, place))
+
+
+def joined_outputs(parts: Sequence[Mapping[str, Value]], program: ChipProgram) -> dict[str, Value]:
+    """The outputs of a step from those of all chips: images side by side, all else as the first chip has it."""
+    return {
+        name: value
+        if program.outputs[name].share is None
+        else Value(np.concatenate([part[name].mantissa for part in parts]), value.exponent)
+        for name, value in parts[0].items()
+    }
 
 
 def read_outputs(program: ChipProgram, memory: Memory) -> dict[str, Value]:
-    """The outputs of a step."""
+    """The outputs of a step, of this chip's images."""
     result = {}
     for name, place in program.outputs.items():
         exponent = place.exponent or 0

@@ -1,4 +1,4 @@
-"""The executor "walker": a chip's schedules on this computer, with the portable kernels and no timing.
+"""Chips' schedules on this computer, with the portable kernels and no timing.
 
 It moves and computes what the cores would, in the order that spindl.program.schedule promises, and at either end of the
 freedom which that order leaves: transfers as early, or as late, as they may happen.
@@ -7,9 +7,9 @@ freedom which that order leaves: transfers as early, or as late, as they may hap
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from spindl.run.interface import RunError
 
 _DTCM_END = 0x410000
 _NAMES = {kernel.number: kernel.name for kernel in KERNELS.values()}
+_STREAMS = frozenset(kernel.number for kernel in KERNELS.values() if not kernel.on_host)
 _BLANK = 0xA5
 
 
@@ -58,11 +59,18 @@ class HostMemory:
         self.bytes[address : address + len(data)] = np.frombuffer(data, np.uint8)
 
 
+Waiting = Literal["barrier", "stream"]
+Network = dict[tuple[int, int], NDArray[np.uint8]]
+"""(stream, block) -> its words."""
+
+
 class _Core:
     """One core: its DTCM, its queue of transfers, its place in the schedule."""
 
-    def __init__(self, number: int, schedule: Schedule, sdram: HostMemory, late: bool) -> None:
+    def __init__(self, number: int, schedule: Schedule, sdram: HostMemory, network: Network, late: bool) -> None:
         self.number, self.steps, self.sdram, self.late = number, schedule.steps, sdram, late
+        self.network = network
+        self.listening: dict[int, tuple[int, int, int, int]] = {}
         self.memory: NDArray[np.uint8] = np.zeros(_DTCM_END, np.uint8)
         self.memory[0x400000:] = _BLANK
         t = schedule.tables
@@ -72,7 +80,6 @@ class _Core:
         self.asked = self.done = 0
         self.at = 0
         self.redone = 0
-        self.needed = [0, 0]  # transfers that must be done before the next kernel, and before the one after it
 
     def _ask(self, transfers: Sequence[Transfer], to_dtcm: bool) -> int:
         self.queue += [(transfer, to_dtcm) for transfer in transfers]
@@ -93,64 +100,101 @@ class _Core:
                 else:
                     self.sdram.bytes[s : s + transfer.bytes] = self.memory[d : d + transfer.bytes]
 
-    def _is_early(self, step: Step) -> bool:
-        return not (step.barrier_before or step.ordered or step.condition is not None)
-
-    def walk_to_barrier(self, first: bool) -> None:
-        """Steps until the next barrier, or the end. `first`: begin after a barrier_before that has been met."""
+    def walk(self) -> Generator[Waiting, None, None]:
+        """All steps; yields where the core waits for others."""
+        needed = [0, 0]  # transfers that must be done before the next kernel, and before the one after it
         loaded: int | None = None
-        while self.at < len(self.steps):
-            step = self.steps[self.at]
-            if step.barrier_before and not first:
+        for number, step in enumerate(self.steps):
+            self.at = number
+            if step.barrier_before:
                 self._drain(self.asked)
-                return
-            first = False
-            skipped = False
+                yield "barrier"
+            skipped = step.condition is not None and not self.memory[step.condition : step.condition + 4].any()
             if loaded is None:
-                skipped = step.condition is not None and not self.memory[step.condition : step.condition + 4].any()
                 loaded = self.asked if skipped else self._ask(step.loads, True)
-            following = self.steps[self.at + 1] if self.at + 1 < len(self.steps) else None
             # the kernel waits for its loads and for the stores of the step before the last
-            self._drain(max(loaded, self.needed[0]))
-            ahead = None
-            if following is not None and self._is_early(following) and not step.barrier_after:
-                ahead = self._ask(following.loads, True)
+            self._drain(max(loaded, needed[0]))
+            following = self.steps[number + 1] if number + 1 < len(self.steps) else None
+            loaded = None
+            if following is not None and not step.barrier_after:
+                early = not (following.barrier_before or following.ordered or following.condition is not None)
+                loaded = self._ask(following.loads, True) if early else None
             if not skipped and step.kernel:
-                self._kernel(step)
+                while not self._kernel(step):
+                    yield "stream"
             stored = self.asked if skipped else self._ask(step.stores, False)
-            self.needed = [self.needed[1], stored]
-            loaded = ahead
-            self.at += 1
+            needed = [needed[1], stored]
             if step.barrier_after:
                 self._drain(self.asked)
-                return
+                yield "barrier"
         self._drain(self.asked)
 
-    def _kernel(self, step: Step) -> None:
+    def _kernel(self, step: Step) -> bool:
+        """Calls a kernel; False if it has to wait for a stream."""
+        if step.kernel in _STREAMS:
+            return self._stream(_NAMES[step.kernel], step.words)
         words = np.array(step.words, "<u4").tobytes()
         error, redone = _kernels.run(step.kernel, words, self.memory, self.exponents, self.sites)
         self.redone += redone
         if error:
             raise WalkError(self.number, self.at, _NAMES[step.kernel], error)
+        return True
+
+    def _stream(self, name: str, words: Sequence[int]) -> bool:
+        """send, listen, receive: a block lies in the network until the walk ends."""
+        values = dict(zip((field.name for field in KERNELS[name].arguments), words, strict=True))
+        if name == "send":
+            block = self.memory[values["x"] : values["x"] + 4 * values["words"]].copy()
+            self.network[values["stream"], values["block"]] = block
+        elif name == "listen":
+            self.listening[values["slot"]] = values["stream"], values["block"], values["y"], values["words"]
+        else:
+            stream, number, y, count = self.listening[values["slot"]]
+            if (stream, number) not in self.network:
+                return False
+            found = self.network[stream, number]
+            if found.size != 4 * count:
+                raise WalkError(self.number, self.at, name, found.size)
+            self.memory[y + 4 : y + 4 + found.size] = found
+        return True
 
 
 def walk(schedules: Sequence[Schedule], sdram: HostMemory, *, late: bool = False, backwards: bool = False) -> None:
-    """One step on all cores of a chip.
+    """One step on all cores of a chip; see `walk_chips`."""
+    walk_chips([(schedules, sdram)], late=late, backwards=backwards)
+
+
+def walk_chips(
+    chips: Sequence[tuple[Sequence[Schedule], HostMemory]], *, late: bool = False, backwards: bool = False
+) -> None:
+    """One step on all cores of some chips.
 
     Args:
-        schedules: one of each core; transfers address `sdram`.
-        sdram: the chip's memory.
+        chips: of each its cores' schedules, and the SDRAM that their transfers address.
         late: transfers happen as late as they may; else as early.
         backwards: between two barriers the last core goes first.
 
     Raises:
         WalkError: a kernel refused its arguments.
-        RunError: cores meet different numbers of barriers.
+        RunError: cores wait for something that does not come.
     """
-    cores = [_Core(number, schedule, sdram, late) for number, schedule in enumerate(schedules)]
-    barriers = {sum(s.barrier_before + s.barrier_after for s in core.steps) for core in cores}
-    if len(barriers) > 1:
-        raise RunError(f"cores meet {sorted(barriers)} barriers", "schedule")
-    for turn in range(barriers.pop() + 1):
-        for core in reversed(cores) if backwards else cores:
-            core.walk_to_barrier(turn > 0)
+    network: Network = {}
+    walks: list[list[Generator[Waiting, None, None]]] = []
+    for schedules, sdram in chips:
+        made = [_Core(number, schedule, sdram, network, late) for number, schedule in enumerate(schedules)]
+        walks.append([core.walk() for core in made])
+    state: list[list[Waiting | None]] = [["stream"] * len(cores) for cores in walks]
+    while any(each is not None for cores in state for each in cores):
+        before, moved = [list(cores) for cores in state], len(network)
+        for chip, cores in enumerate(walks):
+            if all(each in ("barrier", None) for each in state[chip]):
+                if None in state[chip] and "barrier" in state[chip]:
+                    raise RunError("cores meet different numbers of barriers", f"chip {chip}")
+                state[chip] = ["stream" if each == "barrier" else None for each in state[chip]]
+                before[chip] = []
+            order = range(len(cores))
+            for core in reversed(order) if backwards else order:
+                if state[chip][core] == "stream":
+                    state[chip][core] = next(cores[core], None)
+        if state == before and len(network) == moved:
+            raise RunError("cores wait for blocks that nobody sends", "schedule")

@@ -35,7 +35,12 @@ _TWO = "(((a->channels | a->x >> 1 | a->y >> 1) & 1) == 0)"
 _MEAN = "a->images * a->rows * a->width"
 
 FEATURES: dict[str, tuple[str, ...]] = {
-    "requantise": ("a->rows", "a->rows * a->columns * (a->x_bytes == 8)", "a->rows * a->columns * (a->x_bytes != 8)"),
+    "requantise": (
+        "a->rows",
+        "a->rows * a->columns * (a->x_bytes == 8)",
+        "a->rows * a->columns * (a->x_bytes == 4)",
+        "a->rows * a->columns * (a->x_bytes == 2)",
+    ),
     "move": (
         _MOVES,
         f"{_MOVES} * a->count_3 * a->bytes * {_WHOLE}",
@@ -117,7 +122,8 @@ TOLERANCE |= dict.fromkeys(
 def grid() -> Iterator[Call]:
     """Calls of every kernel over the range that tiles have."""
     for n in (40, 300, 1000):
-        yield from (typical.requantise(n), typical.requantise(n, 4), typical.narrow(n), typical.add(n))
+        yield from (typical.requantise(n), typical.requantise(n, 4), typical.requantise(n, 2), typical.narrow(n))
+        yield typical.add(n)
         yield from (typical.relu(n), typical.relu(n, 2), typical.relu_gradient(n), typical.relu_gradient(n, 2))
         yield from (
             typical.sigmoid(n),

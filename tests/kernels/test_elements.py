@@ -27,7 +27,7 @@ from tests.kernels.cases import (
     value,
     wides,
 )
-from tests.kernels.harness import Site, run
+from tests.kernels.harness import Site, places, run
 
 
 def _exponents(random: Random, count: int, low: int = -60, high: int = 61) -> list[int]:
@@ -194,6 +194,37 @@ def test_affine(random: Random, where: str) -> None:
         del buffers["y"]
         in_place = run("affine", {**arguments, "y": "x"}, buffers, [exponent], [site, site], where)
         expect(in_place, "x", channels_last(exact), (site, after))
+
+
+@pytest.mark.parametrize("where", places("affine"))
+@pytest.mark.parametrize("shift", [0, 9, 16])
+def test_affine_where_32_bits_end(where: str, shift: int) -> None:
+    """Offsets and scales around every power of two where the halves of a map stop to fit, or only wrap around."""
+    powers = np.array([1 << k for k in range(26, 60)], np.int64)
+    offset = np.concatenate([powers - 1, powers, powers + 77, -powers, 1 - powers])
+    scale = np.resize(
+        np.array([0, 1, -1, 2**31 - 1, -(2**31) + 1, 2**31 - 2**15, 2**31 - 2**15 - 1, 2**20]), offset.size
+    )
+    x = np.resize(np.array([[0], [1], [-1], [32767], [-32767], [255]], np.int16), (6, offset.size))
+    wide = meaning("affine", value(x), value(scale), value(offset))
+    site, words = Site(shift, shift + 14), {"site": 0, "bits": 16, "activation": 0, "ties": shift % 2}
+    exact, after = rounded(wide, site, words)
+    buffers = {"x": x, "scale": scale, "offset": offset, "y": np.zeros_like(x)}
+    arguments = {"x_bytes": 2, "pixels": 6, "channels": offset.size, "offset_exponent": 0, **words}
+    expect(run("affine", arguments, buffers, [0], [site], where), "y", exact, (after,))
+
+
+@pytest.mark.parametrize("where", places("add"))
+@pytest.mark.parametrize("apart", [0, 1, 13, 14, 15, 16, 20, 30, 31, 40])
+def test_add_of_small_values_far_apart(where: str, apart: int) -> None:
+    """The sum is small enough for a small shift although the exponents are far apart."""
+    x, y = np.array([1, -1, 0, 3, 1, 0], np.int16), np.array([5, 32767, -32767, 0, 1, -2], np.int16)
+    wide = meaning("add", value(x, apart), value(y, 0))
+    site, words = Site(min(apart, 12), apart), {"site": 0, "bits": 16, "activation": 0, "ties": apart % 2}
+    exact, after = rounded(wide, site, words)
+    arguments = {"count": x.size, "x_exponent": 0, "y_exponent": 1, **words}
+    buffers = {"x": x, "y": y, "z": np.zeros_like(x)}
+    expect(run("add", arguments, buffers, [apart, 0], [site], where), "z", exact, (after,))
 
 
 @both("affine_pair")

@@ -146,6 +146,32 @@ def test_binary_cross_entropy(random: Random, where: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["host", "ref-on-arm"])
+def test_every_entry_of_the_table_of_powers(where: str) -> None:
+    """Two classes, smoothed until the target is the softmax: the difference shows its last bits, in Q30."""
+    step = 1 if where == "host" else 8
+    for distance in range(1, 16384, 64 * step):  # up to log2(e): all entries
+        z, exponent = np.array([[0, -distance]], np.int16), -14
+        largest = int(meaning("softmax", value(z, exponent), axis=1).mantissa[0, 0])
+        smoothing = 2 * ((1 << 30) - largest)
+        labels, site = np.zeros(1, np.int32), Site(-30)
+        wide = meaning("cross_entropy_gradient", value(z, exponent), value(labels), smoothing=smoothing)
+        assert np.abs(wide.mantissa).max() < 32767
+        words = {"site": 0, "bits": 16, "activation": 0, "ties": distance % 4 // 3}
+        exact, after = rounded(wide, site, words)
+        arguments = {
+            "images": 1,
+            "classes": 2,
+            "smoothing": smoothing,
+            "loss": 0,
+            "correct": 0,
+            "z_exponent": 0,
+            **words,
+        }
+        buffers = {"z": z, "labels": labels, "dz": np.zeros(2, np.int16)}
+        expect(run("cross_entropy", arguments, buffers, [exponent], [site], where), "dz", exact, (after,))
+
+
+@pytest.mark.parametrize("where", ["host", "ref-on-arm"])
 @pytest.mark.parametrize("label", [-1, 3])
 def test_a_label_out_of_range_is_refused(where: str, label: int) -> None:
     buffers = {"z": np.zeros((1, 3), np.int16), "labels": np.array([label], np.int32)}

@@ -33,6 +33,8 @@ class Call:
 
 _RANDOM = np.random.default_rng(7)
 WORDS = {"site": 0, "bits": 15, "activation": 0, "ties": 0}
+EVEN = WORDS | {"ties": 1}
+"""Of the ops whose ties go to even."""
 
 
 def _short(*shape: int, bits: int = 14) -> NDArray[np.int16]:
@@ -56,7 +58,7 @@ def _sites(exponent: int, extent: int) -> tuple[Site, ...]:
 def requantise(n: int, x_bytes: int = 8, shift: int = 12) -> Call:
     x = (_RANDOM.normal(0, 2 ** (shift + 11), n)).astype({2: np.int16, 4: np.int32, 8: np.int64}[x_bytes])
     arguments = {"x_bytes": x_bytes, "rows": 1, "columns": n, "x_pitch": 0, "y_pitch": 0}
-    arguments |= {"x_exponent": 0, "wide_exponent": 0, **WORDS}
+    arguments |= {"x_exponent": 0, "wide_exponent": 0, **(EVEN if x_bytes == 2 else WORDS)}
     sites = _sites(shift, shift + 14)
     return Call("requantise", arguments, {"x": x, "y": np.zeros(n, np.int16)}, (0,), sites, n)
 
@@ -90,7 +92,7 @@ def relu_gradient(n: int, activation: int = 1) -> Call:
 
 def add(n: int) -> Call:
     buffers = {"x": _short(n), "y": _short(n), "z": np.zeros(n, np.int16)}
-    return Call("add", {"count": n, "x_exponent": 0, "y_exponent": 1, **WORDS}, buffers, (-12, -11), _sites(-11, 4), n)
+    return Call("add", {"count": n, "x_exponent": 0, "y_exponent": 1, **EVEN}, buffers, (-12, -11), _sites(-11, 4), n)
 
 
 def affine(pixels: int, channels: int, x_bytes: int = 2) -> Call:
@@ -132,7 +134,7 @@ def max_pool(size: int, channels: int, kernel: int = 2, stride: int = 2) -> Call
 
 
 def max_pool_gradient(size: int, channels: int, kernel: int = 2, stride: int = 2) -> Call:
-    words = _window(size, channels, kernel, stride) | {"first_dx_row": 0, "dx_rows": size, "dy_exponent": 0, **WORDS}
+    words = _window(size, channels, kernel, stride) | {"first_dx_row": 0, "dx_rows": size, "dy_exponent": 0, **EVEN}
     dy = _short(words["outputs"], words["outputs"], channels)
     buffers = {"dy": dy, "x": _short(size, size, channels), "dx": np.zeros((size, size, channels), np.int16)}
     buffers["scratch"] = np.zeros(size * size * channels, np.int32)
@@ -142,7 +144,7 @@ def max_pool_gradient(size: int, channels: int, kernel: int = 2, stride: int = 2
 def _average(size: int, channels: int, windows: int) -> tuple[dict[str, int], dict[str, NDArray[Any]]]:
     ranges = np.array([(o * size // windows, (o + 1) * size // windows) for o in range(windows)], np.uint16)
     words = {"images": 1, "channels": channels, "width": size, "first_row": 0, "rows": size, "first_output": 0}
-    words |= {"outputs": windows, "output_width": windows, "divisor": 0, **WORDS}
+    words |= {"outputs": windows, "output_width": windows, "divisor": 0, **EVEN}
     return words, {"row_windows": ranges, "column_windows": ranges}
 
 
@@ -194,7 +196,7 @@ def dropout(images: int, elements: int) -> Call:
     buffers = {"x": _short(images, elements), "positions": np.arange(images, dtype=np.int32)}
     buffers |= {"seed": np.array([5], np.uint32), "step": np.array([9], np.uint32)}
     arguments = {"images": images, "elements": elements, "first_element": 0, "place": 1, "threshold": 1 << 31}
-    arguments |= {"multiplier": 1 << 15, "x_exponent": 0, "y": "x", **WORDS}
+    arguments |= {"multiplier": 1 << 15, "x_exponent": 0, "y": "x", **EVEN}
     return Call("dropout", arguments, buffers, (0,), _sites(1, 15), images * elements)
 
 

@@ -7,10 +7,11 @@ import pytest
 
 from spindl.graph.interpreter import interpret
 from spindl.graph.operations import Value
-from spindl.plan import Machine, emit, plan_step
+from spindl.plan import Machine, PlanError, emit, plan_step
+from spindl.plan.check import check_plan
 from spindl.program.core import TILES
 from spindl.run import chip
-from spindl.run.walker import HostMemory, walk
+from spindl.run.walker import HostMemory, walk, walk_chips
 from spindl.train import Formats
 from tests.plan.networks import NETWORKS, Case, case
 
@@ -102,3 +103,43 @@ def test_dry_passes_change_sites_alone() -> None:
     assert_same(chip.read_outputs(program, memory), outputs)
     sites = {name: value for name, value in updates.items() if name.startswith("site/")}
     assert_same(chip.read_states(program, memory), {**c.state, **sites})
+
+
+def check_chips(c: Case, chips: int, cores: int, late: bool = False) -> None:
+    """The same on several chips, each with its share of the images; afterwards all hold the same State."""
+    machine = Machine("test", chips, cores, TILES, SDRAM)
+    plans = [plan_step(c.graph, machine, number) for number in range(chips)]
+    for plan in plans:
+        check_plan(plan)
+    programs = [emit(plan, 0) for plan in plans]
+    memories = [HostMemory(program.bytes) for program in programs]
+    for program, memory in zip(programs, memories, strict=True):
+        chip.write_contents(program, memory)
+        chip.write_states(program, memory, c.state)
+    state = dict(c.state)
+    for inputs in c.inputs:
+        outputs, updates, _ = interpret(c.graph, state, inputs)
+        state |= updates
+        for program, memory in zip(programs, memories, strict=True):
+            chip.write_inputs(program, memory, inputs)
+        both = zip(programs, memories, strict=True)
+        walk_chips([(program.schedules["all"], memory) for program, memory in both], late=late)
+        found = [chip.read_outputs(*pair) for pair in zip(programs, memories, strict=True)]
+        assert_same(chip.joined_outputs(found, programs[0]), outputs)
+        for program, memory in zip(programs, memories, strict=True):
+            assert_same(chip.read_states(program, memory), state)
+
+
+@pytest.mark.parametrize("chips", [2, 4])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_chips_share_the_batch(name: str, chips: int) -> None:
+    check_chips(case(name, steps=2), chips, 5, late=chips == 4)
+
+
+def test_a_batch_that_cannot_be_dealt() -> None:
+    graph = case("lenet", batch=6, steps=1).graph
+    with pytest.raises(PlanError, match="equally"):
+        plan_step(graph, Machine("test", 4, 5, TILES, SDRAM))
+    graph = case("lenet", batch=8, steps=1, formats=Formats(group_size=4)).graph
+    with pytest.raises(PlanError, match="gradient groups"):
+        plan_step(graph, Machine("test", 4, 5, TILES, SDRAM))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from spindl.plan.draft import Draft
 from spindl.plan.errors import PlanError
 from spindl.plan.jobs import Job
-from spindl.plan.share import exchange_tasks, total_tasks
+from spindl.plan.share import exchange_tasks, sum_tasks, total_tasks
 from spindl.plan.task import Task
 from spindl.plan.tiles.channels import channel_tasks
 from spindl.plan.tiles.contraction import convolution_tasks, input_gradient_tasks, weight_gradient_tasks
@@ -38,6 +38,7 @@ BUILDERS: dict[str, Builder] = {
     "squared_norm": norm_tasks,
     "total": total_tasks,
     "exchange": exchange_tasks,
+    "sum": sum_tasks,
     "lars_rate": lars_rate_tasks,
 }
 """By kind of job."""

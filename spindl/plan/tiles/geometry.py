@@ -101,7 +101,12 @@ def contraction_words(draft: Draft, job: Job, g: Geometry) -> dict[str, int | At
 
 def with_scratch(kernel: str, calls: list[Call], regions: Regions) -> tuple[Call, ...]:
     """The same calls with a scratch region that is large enough for each of them."""
-    needed = max(scratch_bytes(kernel, call.arguments) for call in calls if call.kernel == kernel)
+    kinds = {
+        tuple([v if isinstance(v, int) else v.offset % 4 for v in call.arguments.values()]): call.arguments
+        for call in calls
+        if call.kernel == kernel
+    }
+    needed = max(scratch_bytes(kernel, arguments) for arguments in kinds.values())
     words: dict[str, int | At] = {"scratch": regions.at("scratch", max(8, needed)), "scratch_bytes": max(8, needed)}
     return tuple(
         replace(call, arguments={**call.arguments, **words}) if call.kernel == kernel else call for call in calls

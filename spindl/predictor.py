@@ -15,9 +15,9 @@ from spindl.errors import SpindlError
 from spindl.evaluation import DRY_PASSES, EVALUATE, calibrate, measuring, predict_batches
 from spindl.examples import Examples, read_examples, step_inputs
 from spindl.graph.operations import Value
+from spindl.planning import planned
 from spindl.program import CheckpointFolder, Program, ProgramError, Progress, State, load_program
 from spindl.program.plain import from_plain
-from spindl.planning import planned
 from spindl.run import open_session
 from spindl.train import Formats, evaluation_graph, initial_state
 

@@ -46,7 +46,7 @@ $(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find native kern
 	touch $(STAMP)
 
 $(TEST_STAMP): $(STAMP)
-	$(RUN) -m pip install --quiet -c constraints.txt --no-build-isolation --editable ".[train,digits,tensorboard,board,mlperf,plot,test]"
+	$(RUN) -m pip install --quiet -c constraints.txt --no-build-isolation --editable ".[train,digits,tensorboard,board,mlperf,plot,report,test]"
 	touch $(TEST_STAMP)
 
 clean:

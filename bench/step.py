@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from fractions import Fraction
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 import torch
@@ -48,14 +48,16 @@ PER_CHANNEL = (
 CATEGORIES |= dict.fromkeys(PER_CHANNEL, "BatchNorm, per channel")
 
 
-def fastest(steps: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+def fastest(
+    steps: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float] = perf_counter
+) -> list[float]:
     """Least seconds of each of some calls, made in turn so that a busy machine disturbs all alike."""
     seconds = [float("inf")] * len(steps)
     for _ in range(repeats):
         for place, step in enumerate(steps):
-            started = perf_counter()
+            started = clock()
             step()
-            seconds[place] = min(seconds[place], perf_counter() - started)
+            seconds[place] = min(seconds[place], clock() - started)
     return seconds
 
 
@@ -109,7 +111,7 @@ def simulator(
     return step, len(sim.steps)
 
 
-def report(case: str, threads: int, repeats: int, path: str | None) -> None:
+def report(case: str, threads: int, repeats: int, path: str | None, timer: Callable[[], float]) -> None:
     """Measure one network and print."""
     name, _, batch_text = case.partition("@")
     batch, shape = int(batch_text), SHAPES[name]
@@ -119,7 +121,7 @@ def report(case: str, threads: int, repeats: int, path: str | None) -> None:
     images, labels = torch.randn(batch, *shape), torch.randint(0, 10, (batch,))
     formats = (torch.contiguous_format, torch.channels_last)
     others = [float32_step(module, images, labels, memory_format) for memory_format in formats]
-    ours, *found = fastest([step, *others], repeats)
+    ours, *found = fastest([step, *others], repeats, timer)
     theirs = min(found)
     clock: dict[str, float] = {}
     started = perf_counter()
@@ -141,12 +143,16 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=CASES)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument(
+        "--cpu-seconds", action="store_true", help="count CPU seconds, not the clock's: for a busy machine, --threads 1"
+    )
     parser.add_argument("--path", help="vector path: avx512vnni, avx2, portable or torch")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(f"PyTorch {torch.__version__}, {arguments.threads} threads")
     for case in arguments.cases:
-        report(case, arguments.threads, arguments.repeats, arguments.path)
+        timer = process_time if arguments.cpu_seconds else perf_counter
+        report(case, arguments.threads, arguments.repeats, arguments.path, timer)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-/* options: -Oz --target=thumb-freestanding-eabi */
+/* options: -Oz -mthumb */
 /* Begins, repeats and ends sweeps. */
 #include "call.h"
 

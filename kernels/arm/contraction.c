@@ -1,4 +1,4 @@
-/* options: -Oz --target=thumb-freestanding-eabi */
+/* options: -Oz -mthumb */
 /* Tuned contractions whose results are pixels: convolutions and the gradients of their inputs. */
 #include "call.h"
 
@@ -29,9 +29,9 @@ typedef struct {
     int32_t span[2]; /* rows and columns from the first tap to the last, if these are not negative */
 } contraction;
 
-/* Puts `count` places of the sum, from place k on, of one tap of 4 pixels into a panel of pairs; k and count are even where
- * whole words can be moved. A last place without a partner is left with any: the columns have 0 there. Returns how many
- * pixels have the tap inside the other tensor. */
+/* Puts `count` places of the sum, from place k on, of one tap of 4 pixels into a panel of pairs; k and count are even
+ * where whole words can be moved. A last place without a partner is left with any: the columns have 0 there. Returns how
+ * many pixels have the tap inside the other tensor. */
 HOT APART static uint32_t gather(const call *c, const contraction *n, uint32_t *panel, uint32_t k, uint32_t count,
                              const spindl_pixel pixels[4], const spindl_tap *at) {
     if (n->by_words) return spindl_gather_rows(panel + 2 * k, count / 2, pixels, at, &c->bounds);
@@ -65,7 +65,9 @@ HOT static void fill_joined(call *c, const contraction *n, const spindl_pixel pi
     panel[0] = n->entry;
     const uint32_t step = n->in_row > 1 && all_inside(c, n, pixels) ? n->in_row : 1;
     const uint32_t count = step * n->channels;
-    for (uint32_t i = 0, k = 0; i < n->taps; i += step, k += count) gather(c, n, panel + 1, k, count, pixels, &c->taps[i]);
+    for (uint32_t i = 0, k = 0; i < n->taps; i += step, k += count) {
+        gather(c, n, panel + 1, k, count, pixels, &c->taps[i]);
+    }
     panel[1 + 2 * even] = SPINDL_SENTINEL;
     c->sweep->b = n->b;
 }
@@ -121,7 +123,7 @@ APART static void sum_exactly(call *c, const contraction *n, const spindl_pixel 
 
 /* Results of some pixels by their definition. After a sweep whose sums did not fit, `swept` is true: wrapped sums have
  * been added where results are added. */
-HOT APART static void define(call *c, const contraction *n, const spindl_pixel *pixels, uint32_t count, bool swept) {
+APART static void define(call *c, const contraction *n, const spindl_pixel *pixels, uint32_t count, bool swept) {
     for (; count; count--, pixels++) {
         sum_exactly(c, n, pixels);
         for (uint32_t i = 0; i < n->groups * n->columns; i++) {
@@ -134,8 +136,8 @@ HOT APART static void define(call *c, const contraction *n, const spindl_pixel *
     if (c->rounded) spindl_set_threshold(c->sweep);
 }
 
-/* The results of the last `count` of four pixels. The others are not there: they give what the first one gives, which is
- * written over it once more, or zeros where results are added. */
+/* The results of the last `count` of four pixels. The others are not there: they give what the first one gives, which
+ * is written over it once more, or zeros where results are added. */
 HOT static void four_pixels(call *c, const contraction *n, spindl_pixel pixels[4], uint32_t count) {
     const uint32_t missing = 4 - count;
     if (c->exact) {
@@ -231,7 +233,8 @@ int spindl_convolution(const spindl_convolution_arguments *arguments, spindl_con
         .entry = entry_of(spindl_sweep_nt, even / 2, SWEEP_PAIRS, SWEEP_PAIR_BYTES),
         .joined = true,
         .in_row = t->dilation_columns == 1 && t->x_pitch == t->inputs ? t->kernel_columns : 1,
-        .span = {(int32_t)((t->kernel_rows - 1) * t->dilation_rows), (int32_t)((t->kernel_columns - 1) * t->dilation_columns)},
+        .span = {(int32_t)((t->kernel_rows - 1) * t->dilation_rows),
+                 (int32_t)((t->kernel_columns - 1) * t->dilation_columns)},
     };
     const area area = {.count = {t->y_rows, t->y_columns},
                        .step = {1, 1},
@@ -298,13 +301,15 @@ int spindl_convolution_input_gradient(const spindl_convolution_input_gradient_ar
         n.w = w;
         if (!c.exact && copy) {
             w = spindl_copy_even(&c, w, t->outputs * taps, t->inputs, t->inputs);
-            if (t->outputs & 1) spindl_fill((uint32_t *)(void *)c.columns + t->outputs * taps * inputs / 2, taps * inputs / 2, 0);
+            const uint32_t row = taps * inputs / 2; /* words */
+            if (t->outputs & 1) spindl_fill((uint32_t *)(void *)c.columns + t->outputs * row, row, 0);
         }
         n.b = (const uint8_t *)w;
         for (uint32_t a = 0; a < t->stride_rows; a++) {
             const spindl_phase rows = phase_of(a, t->kernel_rows, t->stride_rows, t->dilation_rows, t->top);
             for (uint32_t b = 0; b < t->stride_columns; b++) {
-                const spindl_phase columns = phase_of(b, t->kernel_columns, t->stride_columns, t->dilation_columns, t->left);
+                const spindl_phase columns =
+                    phase_of(b, t->kernel_columns, t->stride_columns, t->dilation_columns, t->left);
                 const area area = {.count = {spindl_count_from(a, t->x_rows, t->stride_rows),
                                              spindl_count_from(b, t->x_columns, t->stride_columns)},
                                    .first = {a, b},

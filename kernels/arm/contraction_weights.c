@@ -1,4 +1,4 @@
-/* options: -Oz --target=thumb-freestanding-eabi */
+/* options: -Oz -mthumb */
 /* The tuned gradient of a convolution's weights. */
 #include "call.h"
 
@@ -39,14 +39,17 @@ static void gather_values(const spindl_tile *t, int16_t *to, mantissas x, uint32
     x += v.from + (int32_t)w->channel;
     for (; images; images--, x += t->x_rows * t->x_columns * t->x_pitch, to += 4 * t->y_rows * t->y_columns) {
         for (uint32_t i = 0; i < v.rows; i++) {
-            spindl_move_values(to + 4 * i * t->y_columns, (mantissas)(const void *)((const uint8_t *)x + (int32_t)i * v.row_step),
-                               v.columns, v.step, 8, 8);
+            const uint8_t *const row = (const uint8_t *)x + (int32_t)i * v.row_step;
+            int16_t *const at = to + 4 * i * t->y_columns;
+            spindl_move_values(at, (mantissas)(const void *)row, v.columns, v.step, 8, 8);
         }
     }
 }
 
-/* One weight of each output of a group by its definition; what a sweep has added is replaced. x and y: of the first image. */
-APART static void define_weight(call *c, const weight *w, uint32_t at, mantissas x, mantissas y, uint32_t images, bool swept) {
+/* One weight of each output of a group by its definition; what a sweep has added is replaced. x and y: of the first
+ * image. */
+APART static void define_weight(call *c, const weight *w, uint32_t at, mantissas x, mantissas y, uint32_t images,
+                                bool swept) {
     const spindl_tile *const t = c->t;
     const int32_t shift = c->sweep->shift, limit = c->finish.rounding.limit;
     const spindl_window v = spindl_window_of(t, w->row, w->column);
@@ -80,8 +83,10 @@ APART static void weights_of(call *c, uint32_t group, uint32_t image, uint32_t i
     const spindl_tile *const t = c->t;
     spindl_sweep *const s = c->sweep;
     const uint32_t pixels = images * t->y_rows * t->y_columns, sum = t->kernel_rows * t->kernel_columns * t->inputs;
-    mantissas y = SPINDL_POINTER(const int16_t, t->y) + image * t->y_rows * t->y_columns * t->y_pitch + group * t->outputs;
-    mantissas x = SPINDL_POINTER(const int16_t, t->x) + image * t->x_rows * t->x_columns * t->x_pitch + group * t->inputs;
+    mantissas y = SPINDL_POINTER(const int16_t, t->y) + group * t->outputs;
+    mantissas x = SPINDL_POINTER(const int16_t, t->x) + group * t->inputs;
+    y += image * t->y_rows * t->y_columns * t->y_pitch;
+    x += image * t->x_rows * t->x_columns * t->x_pitch;
     const mantissas given = y;
     s->pitch = 2 * (int32_t)t->y_pitch;
     if (!c->exact && scratch_copies_columns(t, SPINDL_RESULT_W)) {

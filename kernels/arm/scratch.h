@@ -44,7 +44,8 @@ static inline spindl_scratch_parts scratch_parts(const spindl_tile *t, spindl_si
     const bool copy = scratch_copies_columns(t, direction);
     spindl_scratch_parts parts = {0, 20 * taps, 0, 0, 0, 0, 0};
     parts.start = 4 * (direction == SPINDL_RESULT_X ? inputs : outputs);
-    if (direction != SPINDL_RESULT_W) parts.sums = 8 * t->groups * (direction == SPINDL_RESULT_Y ? t->outputs : t->inputs);
+    if (direction == SPINDL_RESULT_Y) parts.sums = 8 * t->groups * t->outputs;
+    if (direction == SPINDL_RESULT_X) parts.sums = 8 * t->groups * t->inputs;
     if (scratch_is_tiny(t)) {
         parts.panel = 0;
     } else if (direction == SPINDL_RESULT_Y) {
@@ -60,7 +61,8 @@ static inline spindl_scratch_parts scratch_parts(const spindl_tile *t, spindl_si
         parts.columns = copy ? 2 * pixels * outputs : 0;
         parts.panel = 8 * pixels + 4 * SCRATCH_RUN_WORDS;
     }
-    parts.total = parts.columns + parts.taps + parts.start + parts.sums + parts.zeros + parts.panel + SCRATCH_SWEEP_BYTES;
+    parts.total = parts.columns + parts.taps + parts.start + parts.sums + parts.zeros + parts.panel;
+    parts.total += SCRATCH_SWEEP_BYTES;
     return parts;
 }
 

@@ -60,7 +60,7 @@
 .endm
 
 @ TN: both lie in pairs along rows and columns: two words of the panel and one of b for each place of the sum.
-@ The sums lie as 2 columns of 4, so that the results of a column are neighbours: "rows" of the ends are halves of columns.
+@ The sums lie as 2 columns of 4, so that the results of a column are neighbours: "rows" of the ends are half columns.
 .macro tn_step
     ldr r2, [sp], lr
     ldr r1, [r12], #4

@@ -2,13 +2,13 @@
  *
  * A panel is a stream of words that the loop reads in order; so is what follows it, and that says where to go on:
  *
- *     entry address, words, SENTINEL, [spindl_next_run, bytes to add to b, entry address, words, SENTINEL,] ... end address
+ *     entry address, words, SENTINEL, [spindl_next_run, bytes to add to b, entry address, words, SENTINEL,] ... end
  *
- * and behind the end address lies the spindl_sweep. The sentinel is a pair of mantissas that no operand holds, -32768 and 0:
- * so the loops need no counter, for which there is no register.
+ * where the end is an address of code, and behind it lies the spindl_sweep. The sentinel is a pair of mantissas that no
+ * operand holds, -32768 and 0: so the loops need no counter, for which there is no register.
  *
- * Registers inside: r0-r3 operands, r4-r11 sums, r12 the stream, sp the columns, lr their pitch. The stack pointer is in use
- * as a number: exception handlers must run on stacks of their own, as the banked ones are, and never on this one.
+ * Registers inside: r0-r3 operands, r4-r11 sums, r12 the stream, sp the columns, lr their pitch. The stack pointer is in
+ * use as a number: exception handlers run on stacks of their own, as the banked ones are, never on this one.
  */
 #ifndef SPINDL_SWEEP_H
 #define SPINDL_SWEEP_H
@@ -27,7 +27,7 @@
 #define SWEEP_STACK 52
 #define SWEEP_SUMS 56
 
-/* Steps in one turn of a loop, and bytes of code of each: an entry address skips those that the first turn leaves out. */
+/* Steps in one turn of a loop, and bytes of code of each: entry addresses skip what the first turn leaves out. */
 #define SWEEP_PAIRS 16 /* NT, NN: pairs of products */
 #define SWEEP_PAIR_BYTES 88
 #define SWEEP_SINGLES 32 /* TN: products */
@@ -45,7 +45,7 @@ typedef struct {
     const uint32_t *panel;  /* its entry address */
     uint8_t *out;           /* first result of the next block */
     int32_t out_step;       /* bytes to the next block's */
-    int32_t next_row[3];    /* bytes from the second result of a row (int16), or from the first, to the next row's first */
+    int32_t next_row[3];    /* bytes to the next row's first result from the second (int16) or first (others) */
     int32_t shift;          /* of the rounding, 0 to 31; the half is in the start */
     int32_t threshold;      /* sums from ~threshold to threshold change no statistics when they are rounded */
     void *stack;            /* the stack pointer meanwhile */
@@ -102,7 +102,7 @@ typedef struct {
 /* Copies 2 words of each place; at least one row. Returns what is behind the last. */
 uint32_t *spindl_gather_pairs(uint32_t *to, const spindl_pairs *from);
 
-/* Copies single values, `from_step` bytes apart, to places that are first_step, second_step, first_step, ... bytes apart. */
+/* Copies single values, `from_step` bytes apart, to places first_step, second_step, first_step, ... bytes apart. */
 void spindl_move_values(int16_t *to, const int16_t *from, uint32_t count, int32_t from_step, int32_t first_step,
                         int32_t second_step);
 

@@ -1,6 +1,7 @@
-/* Cycles and scratch bytes of contractions. The cycles are those of the tuned kernels on the emulator: what a call does is counted
- * as the kernel does it, times constants that bench/kernels.py fits. Not in them: tiles that are computed again because a sum
- * left int32, and blocks whose sums are the largest that a site has seen in the step (about 400 cycles each). */
+/* Cycles and scratch bytes of contractions. The cycles are those of the tuned kernels on the emulator: what a call does is
+ * counted as the kernel does it, times constants that bench/kernels.py fits. Not in them: tiles that are computed again
+ * because a sum left int32, and blocks whose sums are the largest that a site has seen in the step (about 500 cycles
+ * each). */
 #include "../arm/scratch.h"
 #include "../arm/sweep.h"
 #include "contraction_cost.h"
@@ -22,7 +23,8 @@ static uint64_t zero_cycles(uint32_t words) {
 }
 
 /* places: results of a block of two columns that exist; of rows where the last column is alone. */
-static void add_sweep(spindl_counts *n, const spindl_tile *t, uint32_t columns, uint64_t block, uint32_t places, bool slow) {
+static void add_sweep(spindl_counts *n, const spindl_tile *t, uint32_t columns, uint64_t block, uint32_t places,
+                      bool slow) {
     const uint32_t blocks = columns / 2, alone = columns & 1, slow_blocks = (slow ? blocks : 0) + alone;
     n->of[COUNT_SWEEPS]++;
     n->known += (blocks + alone) * block;
@@ -202,28 +204,28 @@ static void count_weights(spindl_counts *n, const spindl_tile *t) {
             add_sweep(n, t, t->outputs, block, 2 * there, there < 4);
             if (!by_words) n->known += zero_cycles(2 * pixels);
             for (uint32_t i = 0; i < (by_words ? 1 : there); i++) {
-            const uint32_t tap = (first + i) / t->inputs;
-            const int32_t top = (int32_t)(tap / t->kernel_columns * t->dilation_rows) + t->top;
-            const int32_t left = (int32_t)(tap % t->kernel_columns * t->dilation_columns) + t->left;
-            const uint32_t above = spindl_before_start(t->y_rows, t->stride_rows, top);
-            const uint32_t below = spindl_before_end(t->y_rows, t->stride_rows, top, t->x_rows);
-            const uint32_t low = spindl_before_start(t->y_columns, t->stride_columns, left);
-            const uint32_t high = spindl_before_end(t->y_columns, t->stride_columns, left, t->x_columns);
-            n->of[by_words ? COUNT_GATHERS : COUNT_VALUE_GATHERS]++;
-            if (above >= below || low >= high) {
-                if (by_words) n->known += zero_cycles(2 * pixels);
-                continue;
-            }
-            const uint32_t edge = low + t->y_columns - high, count = high - low;
-            const uint32_t rows = images * (below - above);
-            n->of[by_words ? COUNT_PAIR_ROWS : COUNT_VALUE_ROWS] += rows;
-            if (!by_words) {
-                n->known += rows * (count / 4 * 12 + count % 4 * 9);
-                continue;
-            }
-            n->known += rows * (6 * edge + count / 8 * 40 + count % 8 * 8);
-            if (above) n->known += images * zero_cycles(2 * above * t->y_columns);
-            if (below < t->y_rows) n->known += images * zero_cycles(2 * (t->y_rows - below) * t->y_columns);
+                const uint32_t tap = (first + i) / t->inputs;
+                const int32_t top = (int32_t)(tap / t->kernel_columns * t->dilation_rows) + t->top;
+                const int32_t left = (int32_t)(tap % t->kernel_columns * t->dilation_columns) + t->left;
+                const uint32_t above = spindl_before_start(t->y_rows, t->stride_rows, top);
+                const uint32_t below = spindl_before_end(t->y_rows, t->stride_rows, top, t->x_rows);
+                const uint32_t low = spindl_before_start(t->y_columns, t->stride_columns, left);
+                const uint32_t high = spindl_before_end(t->y_columns, t->stride_columns, left, t->x_columns);
+                n->of[by_words ? COUNT_GATHERS : COUNT_VALUE_GATHERS]++;
+                if (above >= below || low >= high) {
+                    if (by_words) n->known += zero_cycles(2 * pixels);
+                    continue;
+                }
+                const uint32_t edge = low + t->y_columns - high, count = high - low;
+                const uint32_t rows = images * (below - above);
+                n->of[by_words ? COUNT_PAIR_ROWS : COUNT_VALUE_ROWS] += rows;
+                if (!by_words) {
+                    n->known += rows * (count / 4 * 12 + count % 4 * 9);
+                    continue;
+                }
+                n->known += rows * (6 * edge + count / 8 * 40 + count % 8 * 8);
+                if (above) n->known += images * zero_cycles(2 * above * t->y_columns);
+                if (below < t->y_rows) n->known += images * zero_cycles(2 * (t->y_rows - below) * t->y_columns);
             }
         }
     }
@@ -244,22 +246,22 @@ spindl_counts spindl_contraction_counts(const spindl_tile *t, spindl_side direct
 
 /* Cycles of one of each, by direction (x, w, y); from bench/kernels.py --fit. */
 static const uint32_t constants[3][COUNTS] = {
-    {[COUNT_CALLS] = 775, [COUNT_SINGLE_CALLS] = 2318, [COUNT_ROUNDED_CALLS] = 562, [COUNT_TAPS] = 201,
+    {[COUNT_CALLS] = 750, [COUNT_SINGLE_CALLS] = 2337, [COUNT_ROUNDED_CALLS] = 562, [COUNT_TAPS] = 201,
      [COUNT_ROWS_COPIED] = 20, [COUNT_COPIED] = 9, [COUNT_ROWS_CLEARED] = 14, [COUNT_PHASES] = 503, [COUNT_ROWS] =
      39, [COUNT_PANELS] = 291, [COUNT_GATHERS] = 124, [COUNT_VALUE_GATHERS] = 167, [COUNT_RUNS] = 59, [COUNT_EMPTY]
      = 5, [COUNT_SWEEPS] = 82, [COUNT_ALONE] = 390, [COUNT_SLOW_ROUNDED] = 89, [COUNT_SLOW_SUMS] = 2,
-     [COUNT_SINGLE_PIXELS] = 266, [COUNT_SUMS] = 30, [COUNT_SUMS_ROUNDED] = 119, [COUNT_TERMS] = 32, [COUNT_INNER]
+     [COUNT_SINGLE_PIXELS] = 281, [COUNT_SUMS] = 56, [COUNT_SUMS_ROUNDED] = 108, [COUNT_TERMS] = 32, [COUNT_INNER]
      = 51, [COUNT_PRODUCTS] = 21, [COUNT_ONES] = 18},
-    {[COUNT_CALLS] = 815, [COUNT_SINGLE_CALLS] = 4125, [COUNT_ROUNDED_CALLS] = 472, [COUNT_GROUPS] = 422,
-     [COUNT_ROWS_COPIED] = 17, [COUNT_COPIED] = 9, [COUNT_PANELS] = 141, [COUNT_GATHERS] = 321,
-     [COUNT_VALUE_GATHERS] = 252, [COUNT_VALUE_ROWS] = 60, [COUNT_PAIR_ROWS] = 25, [COUNT_ALONE] = 69, [COUNT_SLOW]
-     = 302, [COUNT_SLOW_ROUNDED] = 91, [COUNT_SLOW_SUMS] = 10, [COUNT_SUMS] = 335, [COUNT_SUMS_ROUNDED] = 572,
-     [COUNT_TERMS] = 51, [COUNT_PRODUCTS] = 10},
-    {[COUNT_CALLS] = 1055, [COUNT_SINGLE_CALLS] = 1513, [COUNT_ROUNDED_CALLS] = 524, [COUNT_GROUPS] = 136,
+    {[COUNT_CALLS] = 822, [COUNT_SINGLE_CALLS] = 4189, [COUNT_ROUNDED_CALLS] = 463, [COUNT_GROUPS] = 463,
+     [COUNT_ROWS_COPIED] = 17, [COUNT_COPIED] = 9, [COUNT_PANELS] = 73, [COUNT_GATHERS] = 408,
+     [COUNT_VALUE_GATHERS] = 324, [COUNT_VALUE_ROWS] = 60, [COUNT_PAIR_ROWS] = 25, [COUNT_ALONE] = 67, [COUNT_SLOW]
+     = 308, [COUNT_SLOW_ROUNDED] = 90, [COUNT_SLOW_SUMS] = 8, [COUNT_SUMS] = 366, [COUNT_SUMS_ROUNDED] = 619,
+     [COUNT_TERMS] = 53, [COUNT_PRODUCTS] = 10},
+    {[COUNT_CALLS] = 1043, [COUNT_SINGLE_CALLS] = 1515, [COUNT_ROUNDED_CALLS] = 524, [COUNT_GROUPS] = 132,
      [COUNT_TAPS] = 50, [COUNT_BIASES] = 86, [COUNT_ROWS_COPIED] = 20, [COUNT_COPIED] = 9, [COUNT_ROWS_CLEARED] =
      14, [COUNT_ROWS] = 53, [COUNT_PANELS] = 389, [COUNT_GATHERS] = 144, [COUNT_VALUE_GATHERS] = 164, [COUNT_ALONE]
-     = 400, [COUNT_SLOW_ROUNDED] = 87, [COUNT_SINGLE_PIXELS] = 266, [COUNT_SUMS] = 33, [COUNT_SUMS_ROUNDED] = 138,
-     [COUNT_TERMS] = 75, [COUNT_INNER] = 62, [COUNT_PRODUCTS] = 14, [COUNT_ONES] = 14},
+     = 401, [COUNT_SLOW_ROUNDED] = 87, [COUNT_SINGLE_PIXELS] = 282, [COUNT_SUMS] = 60, [COUNT_SUMS_ROUNDED] = 128,
+     [COUNT_TERMS] = 75, [COUNT_INNER] = 62, [COUNT_PRODUCTS] = 14, [COUNT_ONES] = 15},
 };
 
 static uint32_t cycles_of(const spindl_tile *t, spindl_side direction) {

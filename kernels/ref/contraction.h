@@ -44,7 +44,8 @@ void spindl_sums_x(const spindl_tile *tile, uint32_t image, uint32_t r, uint32_t
                    spindl_wide *sums);
 
 /* w[output][i][j][channel] over the positions of one image; output counted over all groups, channel in its group. */
-int64_t spindl_sum_w(const spindl_tile *tile, uint32_t image, uint32_t output, uint32_t i, uint32_t j, uint32_t channel);
+int64_t spindl_sum_w(const spindl_tile *tile, uint32_t image, uint32_t output, uint32_t i, uint32_t j,
+                     uint32_t channel);
 
 /* Sum of a * b over `count` places that are some bytes apart. */
 int64_t spindl_dot(const int16_t *a, int32_t a_step, const int16_t *b, int32_t b_step, uint32_t count);

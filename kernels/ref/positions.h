@@ -10,7 +10,8 @@ typedef struct {
     int32_t origin, step; /* in y: of the first tap at the first of these rows; from tap to tap */
 } spindl_phase;
 
-static inline spindl_phase spindl_phase_of(uint32_t number, uint32_t taps, uint32_t stride, uint32_t dilation, int32_t first) {
+static inline spindl_phase spindl_phase_of(uint32_t number, uint32_t taps, uint32_t stride, uint32_t dilation,
+                                           int32_t first) {
     if (stride == 1) return (spindl_phase){0, 1, taps, (int32_t)number - first, -(int32_t)dilation}; /* no divisions */
     spindl_phase found = {0};
     for (uint32_t i = 0; i < taps; i++) {
@@ -32,7 +33,7 @@ static inline uint32_t spindl_count_from(uint32_t first, uint32_t size, uint32_t
     return first < size ? (size - 1 - first) / step + 1 : 0;
 }
 
-/* Of `count` positions, `stride` apart, the first one at `first`: how many lie before 0, and how many not behind `size`. */
+/* Of `count` positions, `stride` apart, the first one at `first`: how many lie before 0, and how many before `size`. */
 static inline uint32_t spindl_before_start(uint32_t count, uint32_t stride, int32_t first) {
     uint32_t low = 0;
     for (; low < count && first < 0; low++) first += (int32_t)stride;

@@ -53,6 +53,7 @@ static void write_counters(void) {
     put(&record->written_low, counters.written);
     record->steps_done = counters.steps;
     record->tiles_redone = counters.tiles_redone;
+    record->overlays_loaded = counters.overlays;
     record->packets_sent = counters.packets_sent;
     record->packets_received = listeners.taken;
 }
@@ -128,6 +129,7 @@ static void run(void) {
     time_out = record->time_out;
     set_state(STATE_RUNNING);
     ticking(1);
+    check_overlays();
     walk();
     ticking(0);
     write_counters();

@@ -121,7 +121,7 @@ void acknowledge_again(uint32_t slots);
 /* walker.c, table.c */
 typedef struct {
     uint64_t cycles, kernel, dma, barrier, stream, read, written;
-    uint32_t steps, tiles_redone;
+    uint32_t steps, tiles_redone, overlays;
     uint32_t step; /* where it is, for errors */
     uint32_t packets_sent;
 } walk_counters;
@@ -130,6 +130,7 @@ extern const spindl_schedule_step *current_step; /* null if it is not known */
 enum { FETCHES = 3 };
 void walk(void);
 void read_regions(void);
+void check_overlays(void);
 void check_table(void);
 int in_regions(uint32_t start, uint32_t words, uint32_t writable);
 static inline int in_tiles(uint32_t start, uint32_t words) {
@@ -151,8 +152,8 @@ const kernel_entry *find_kernel(uint32_t number); /* null if there is none */
 /* image.ld and start.S */
 extern uint32_t stack_guard;
 extern const struct {
-    uint32_t offset, bytes; /* in the block of overlays; a place of its own in start.S */
-} overlay_places[12];
+    uint32_t offset, bytes, crc; /* in the block of overlays */
+} overlay_places[8]; /* from number 1 on; in start.S, where the builder fills them in */
 extern uint8_t overlay_start[];
 extern const uint32_t image_version; /* in the vectors: 0 for an image that is being built */
 

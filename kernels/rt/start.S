@@ -26,7 +26,7 @@ fast_interrupt:
     b enter_packets
     .global overlay_places
 overlay_places:
-    .space 96                       /* and here offset and bytes of each overlay, from 1 on */
+    .space 96                       /* and here offset, bytes and CRC of each overlay, from 1 on */
 
     .macro handler name, function
     .global \name

@@ -1,5 +1,5 @@
 /* options: -Os -mthumb */
-/* Before the walk: is this a table for this core? */
+/* Before the walk: is this a table for this core, and is the code there that it needs? */
 #include "runtime.h"
 
 enum { CRC_PIECE = 4096 };
@@ -17,29 +17,53 @@ uint32_t fetch(uint32_t slot, uint32_t sdram, uint32_t dtcm, uint32_t bytes) {
     return rows_asked;
 }
 
-/* zlib's CRC-32 of the header without its last word and of all blocks, through the tiles' memory. */
-static uint32_t table_crc(void) {
-    uint32_t *table = (uint32_t *)(uintptr_t)SPINDL_TILES_START;
+/* zlib's CRC-32, begun with `crc`, of bytes in SDRAM, through the tiles' memory. */
+static uint32_t crc_of_sdram(uint32_t crc, uint32_t at, uint32_t bytes) {
+    uint32_t *const table = (uint32_t *)(uintptr_t)SPINDL_TILES_START;
+    const uint32_t room[2] = {SPINDL_TILES_START + 1024, SPINDL_TILES_START + 1024 + CRC_PIECE};
+    uint32_t there = 0;
+    for (uint32_t done = 0, piece = 0; done < bytes; done += CRC_PIECE, piece ^= 1) {
+        const uint32_t left = bytes - done, here = left < CRC_PIECE ? left : CRC_PIECE;
+        if (done == 0) there = fetch(piece, at, room[piece], here);
+        dma_wait(there);
+        if (left > CRC_PIECE) {
+            const uint32_t more = left - CRC_PIECE;
+            there = fetch(piece ^ 1, at + done + CRC_PIECE, room[piece ^ 1], more < CRC_PIECE ? more : CRC_PIECE);
+        }
+        crc = crc_of_words(table, crc, (const uint32_t *)(uintptr_t)room[piece], here / 4);
+    }
+    return crc;
+}
+
+static void make_crc_table(void) {
+    uint32_t *const table = (uint32_t *)(uintptr_t)SPINDL_TILES_START;
     for (uint32_t i = 0; i < 256; i++) {
         uint32_t value = i;
         for (int bit = 0; bit < 8; bit++) value = value >> 1 ^ (value & 1 ? 0xedb88320u : 0);
         table[i] = value;
     }
-    uint32_t crc = 0xffffffff;
-    crc = crc_of_words(table, crc, (const uint32_t *)&header, sizeof header / 4 - 1);
-    const uint32_t room[2] = {SPINDL_TILES_START + 1024, SPINDL_TILES_START + 1024 + CRC_PIECE};
-    uint32_t there = 0;
-    for (uint32_t done = 0, piece = 0; done < table_bytes; done += CRC_PIECE, piece ^= 1) {
-        const uint32_t left = table_bytes - done, here = left < CRC_PIECE ? left : CRC_PIECE;
-        if (done == 0) there = fetch(piece, table_at, room[piece], here);
-        dma_wait(there);
-        if (left > CRC_PIECE) {
-            const uint32_t more = left - CRC_PIECE;
-            there = fetch(piece ^ 1, table_at + done + CRC_PIECE, room[piece ^ 1], more < CRC_PIECE ? more : CRC_PIECE);
-        }
-        crc = crc_of_words(table, crc, (const uint32_t *)(uintptr_t)room[piece], here / 4);
+}
+
+/* Of the header without its last word and of all blocks. */
+static uint32_t table_crc(void) {
+    make_crc_table();
+    const uint32_t *const table = (const uint32_t *)(uintptr_t)SPINDL_TILES_START;
+    const uint32_t crc = crc_of_words(table, 0xffffffff, (const uint32_t *)&header, sizeof header / 4 - 1);
+    return ~crc_of_sdram(crc, table_at, table_bytes);
+}
+
+/* Once after the start. */
+void check_overlays(void) {
+    static uint32_t checked;
+    const uint32_t from = record->overlays;
+    if (checked || overlay_places[0].bytes == 0) return;
+    if (from & 3 || from < 0x60000000u || from >= 0x68000000u) stop(SPINDL_STOP_OVERLAYS, from, 0);
+    make_crc_table();
+    for (uint32_t i = 0; i < 8 && overlay_places[i].bytes; i++) {
+        const uint32_t crc = ~crc_of_sdram(0xffffffff, from + overlay_places[i].offset, overlay_places[i].bytes);
+        if (crc != overlay_places[i].crc) stop(SPINDL_STOP_OVERLAY_CRC, i + 1, crc);
     }
-    return ~crc;
+    checked = 1;
 }
 
 void check_table(void) {

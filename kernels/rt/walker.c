@@ -87,21 +87,22 @@ static void barrier(uint32_t flags) {
     if (flags & SPINDL_STEP_MACHINE || header.cores > 1) meet((flags & SPINDL_STEP_MACHINE) != 0);
 }
 
-/* Brings the kernel's code, if it is not always there. */
-static void load_overlay(uint32_t number) {
-    static uint32_t loaded; /* number of the overlay that is there */
+/* Queues the code of a step's kernel if it is not in the window; the kernel before it has returned. */
+static int bring_code(const open_step *now) {
+    static uint32_t there; /* number of the overlay in the window */
     static spindl_schedule_transfer transfer;
-    if (number == loaded) return;
-    const uint32_t bytes = overlay_places[number - 1].bytes, from = record->overlays + overlay_places[number - 1].offset;
-    if (record->overlays < 0x60000000u || record->overlays >= 0x68000000u) stop(SPINDL_STOP_OVERLAY, number, record->overlays);
-    transfer = (spindl_schedule_transfer){from, (uint32_t)(uintptr_t)overlay_start, bytes, 1, SPINDL_TRANSFER_TO_DTCM, 0, 0};
+    const uint32_t number = now->kernel ? now->kernel->overlay : 0;
+    if (number == 0 || number == there) return 0;
+    transfer = (spindl_schedule_transfer){record->overlays + overlay_places[number - 1].offset,
+                                          (uint32_t)(uintptr_t)overlay_start, overlay_places[number - 1].bytes, 1,
+                                          SPINDL_TRANSFER_TO_DTCM, 0, 0};
     counters.read += dma_enqueue(&transfer, 1);
-    dma_wait(rows_asked);
-    loaded = number;
+    counters.overlays++;
+    there = number;
+    return 1;
 }
 
 static void run_kernel(const open_step *now) {
-    if (now->kernel->overlay) load_overlay(now->kernel->overlay);
     const uint32_t began = cycle_count();
     const int error = now->kernel->run(now->words, &context);
     counters.kernel += cycle_count() - began;
@@ -143,9 +144,14 @@ void walk(void) {
         uint32_t left_out = 0;
         if (answers_due) answer_again();
         here(number, now->step);
+        /* Code comes before a barrier, while others still work, and ahead of what the next step loads. */
+        if (!(flags & SPINDL_STEP_IF_SET) && bring_code(now)) loaded = rows_asked;
         if (!early) {
             if (flags & SPINDL_STEP_BARRIER_BEFORE) barrier(flags);
-            left_out = flags & SPINDL_STEP_IF_SET && *(const uint32_t *)(uintptr_t)now->step->condition == 0;
+            if (flags & SPINDL_STEP_IF_SET) {
+                left_out = *(const uint32_t *)(uintptr_t)now->step->condition == 0;
+                if (!left_out) bring_code(now);
+            }
             if (!left_out) counters.read += dma_enqueue(now->loads, now->step->loads);
             loaded = rows_asked;
         }

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from spindl.cli.compare_systems import compare_systems
 from spindl.cli.mlperf import mlperf
+from spindl.cli.report import report
 from spindl.errors import SpindlError
 from spindl.settings import SettingsError, merged, read_config
 
@@ -280,3 +281,4 @@ def doctor() -> None:
 
 app.command()(mlperf)
 app.command()(compare_systems)
+app.command()(report)

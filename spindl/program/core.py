@@ -50,7 +50,8 @@ ERRORS = {
     "TRANSFER_DTCM": (49, "a transfer leaves the tiles; details: DTCM address, bytes from first to last"),
     "TRANSFER_SHAPE": (50, "a transfer that the DMA engine cannot make; details: bytes, rows and direction"),
     "CONDITION": (51, "the condition's word lies outside the tiles; detail: its address"),
-    "OVERLAY": (54, "code that is kept in SDRAM is needed and not there; details: its number, where it should be"),
+    "OVERLAYS": (54, "the overlays of the image are not in SDRAM; detail: where they should be"),
+    "OVERLAY_CRC": (55, "an overlay of the image is damaged; details: its number, CRC of its bytes"),
     "STACK": (52, "a kernel used more stack than there is"),
     "DMA": (64, "the DMA engine reports an error; details: status, SDRAM address"),
     "DMA_TIME_OUT": (65, "waiting for DMA took too long; details: rows asked for, rows done"),
@@ -83,6 +84,7 @@ _WALK = (
     Field("written_high", "I", "their high word"),
     Field("steps_done", "I", "steps of the last run that ended"),
     Field("tiles_redone", "I", "tiles whose int32 sums overflowed and were computed again exactly"),
+    Field("overlays_loaded", "I", "times that code was brought from SDRAM"),
     Field("packets_sent", "I", "multicast packets sent"),
     Field("packets_received", "I", "multicast packets received"),
 )
@@ -194,6 +196,7 @@ def core_counters(record: bytes) -> dict[str, int]:
         "sdram_bytes_written": wide("written"),
         "steps": values["steps_done"],
         "tiles_redone": values["tiles_redone"],
+        "overlays_loaded": values["overlays_loaded"],
         "packets_sent": values["packets_sent"],
         "packets_received": values["packets_received"],
     }

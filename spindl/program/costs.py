@@ -19,10 +19,13 @@ STEP_COUNTERS = 155
 """Writing a step's counters to SDRAM, where they are asked for."""
 CRC_WORD = 25
 """Checking a word of the schedule table, when a core meets the table for the first time."""
-OVERLAY, OVERLAY_PER_BYTE = 250, 0.75
-"""Bringing code that waits in SDRAM, one core alone; cores that do it at the same time share the SDRAM."""
-BARRIER, BARRIER_PER_CORE = 430, 15
-"""From the arrival of the last core to the next step of all, cores of one chip that arrive together."""
+OVERLAY_PER_BYTE, OVERLAY_SHARED_PER_BYTE, OVERLAY_BESIDE = 0.75, 1 / 3, 350
+"""Bringing code that waits in SDRAM: at the rate of the core's DMA engine; at that of the chip's SDRAM, which cores
+that do it together share; what of this passes beside the step's own work."""
+OVERLAY_BYTES = 2700
+"""An overlay's size, on average."""
+BARRIER, BARRIER_PER_CORE = 370, 28
+"""From the arrival of the last core to the next step of all; cores of a chip that arrive together, fetch together."""
 PACKET = 118
 """Sending one word of a block between neighbouring chips, checksum and acknowledgement included (blocks of 1,023)."""
 
@@ -30,6 +33,11 @@ PACKET = 118
 def barrier(cores: int) -> int:
     """Cycles of a barrier of a chip's cores; 0 for one core."""
     return BARRIER + BARRIER_PER_CORE * cores if cores > 1 else 0
+
+
+def overlay(size: int, cores: int) -> float:
+    """Cycles of bringing an overlay of `size` bytes while as many cores do the same."""
+    return size * max(OVERLAY_PER_BYTE, OVERLAY_SHARED_PER_BYTE * cores) - OVERLAY_BESIDE
 
 
 def step(kernel: bool, loads: int, stores: int, rows: int) -> int:

@@ -11,26 +11,20 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from zlib import crc32
 
 from spindl.program.kernels import KERNELS
+from spindl.program.overlays import LARGEST_OVERLAYS, OVERLAYS, arrange, linker_lines
 from spindl.program.toolchain import SOURCES, Elf, ImageError, compile_object, forget_headers, link, read_elf
 
-ITCM_BYTES, DATA_START, DATA_GATE = 32 * 1024, 0x40E000, 8 * 1024
+ITCM_GATE, DATA_START, DATA_GATE = 28 * 1024, 0x40E000, 8 * 1024
 VERSION_AT = 0x14
 """The unused vector holds the image's version."""
 SHIPPED = Path(__file__).parent / "spindl.image"
 """Where an installed package has it."""
 ROOT = Path(__file__).parents[2]
-OVERLAYS_AT, LARGEST_OVERLAYS = 0x20, 12
-"""Where the image lists its overlays: offset and bytes of each."""
-OVERLAID = (
-    *("elements", "move", "dropout", "activations", "losses", "tables"),
-    *("pooling", "channels", "sums", "batch_norm", "update", "exponents"),
-)
-"""Source files of kernels that may share one place in ITCM, where all kernels do not fit beside each other; in an order
-that keeps together what is used together. They lie in SDRAM; the runtime brings those that the next kernel needs."""
-Groups = tuple[tuple[str, ...], ...]
-"""Source files by overlay."""
+OVERLAYS_AT = 0x20
+"""Where the image lists its overlays: offset in their block, bytes and CRC-32 of each."""
 
 
 @dataclass(frozen=True)
@@ -127,93 +121,58 @@ def build_image(kernels: Path, cache: Path, names: Collection[str] | None = None
 
 def link_image(kernels: Path, cache: Path, names: Collection[str] | None = None) -> Elf:
     """The linked image as ELF; see `build_image`. With overlays only if it does not fit without them."""
-    return _linked_in_groups(kernels, cache, names)[0]
-
-
-def _linked_in_groups(kernels: Path, cache: Path, names: Collection[str] | None) -> tuple[Elf, Groups]:
     try:
-        return _linked(kernels, cache, names, ()), ()
+        return _linked(kernels, cache, names, ())
     except ImageError as error:
         if "ITCM" not in error.what:
             raise
-    # Each group of files that call each other alone says how much room there is; then neighbours are joined.
-    apart = overlay_groups([path for group in _objects(kernels, cache, names, ()).values() for path in group])
-    elf = _linked(kernels, cache, names, apart)
-    room = ITCM_BYTES - elf.symbols["overlay_start"][0]
-    joined: list[tuple[str, ...]] = []
-    used = room
-    for number, group in enumerate(apart, 1):
-        size = len(elf.sections.get(f".overlay{number}", (0, b""))[1])
-        if used + size > room:
-            joined.append(group)
-            used = size
-        else:
-            joined[-1] = (*joined[-1], *group)
-            used += size
-    return _linked(kernels, cache, names, tuple(joined)), tuple(joined)
+        return _linked(kernels, cache, names, OVERLAYS)
 
 
-def overlay_groups(objects: list[Path]) -> Groups:
-    """The files of OVERLAID in groups that do not call each other, in that order.
-
-    Raises:
-        ImageError: something that is always there calls one of them.
-    """
-    read = {_stem(path): read_elf(path) for path in objects if _stem(path) in OVERLAID}
-    home = {name: stem for stem, elf in read.items() for name in elf.symbols}
-    groups = {stem: {stem} for stem in OVERLAID if stem in read}
-    for stem, elf in read.items():
-        for other in {home[name] for name in elf.undefined if name in home}:
-            both = groups[stem] | groups[other]
-            groups |= dict.fromkeys(both, both)
-    for path in objects:
-        calls = read_elf(path).undefined & home.keys()
-        if _stem(path) not in {*OVERLAID, "kernel_table"} and calls:
-            name = min(calls)
-            raise ImageError(f"{_stem(path)} calls {name} of {home[name]}", "image", "take that file out of OVERLAID")
-    ordered = [tuple(each for each in OVERLAID if each in group) for group in groups.values()]
-    return tuple(dict.fromkeys(ordered))
-
-
-def _linked(kernels: Path, cache: Path, names: Collection[str] | None, overlays: Groups) -> Elf:
-    flat = [path for group in _objects(kernels, cache, names, overlays).values() for path in group]
-    resident = "".join(f"*/{stem}-*.o " for group in overlays for stem in group)
-    script = (kernels / "rt" / "image.ld").read_text()
-    script = script.replace("@RESIDENT@", f"EXCLUDE_FILE({resident})" if resident else "")
-    sections = "".join(
-        f"        .overlay{number} {{ {' '.join(f'*/{stem}-*.o(.text* .rodata*)' for stem in group)} }}\n"
-        for number, group in enumerate(overlays, 1)
-    )
-    script = script.replace("@OVERLAYS@", f"    OVERLAY : {{\n{sections}    }} > ITCM\n" if sections else "")
-    return read_elf(link(flat, script, cache, "image"))
+def _linked(kernels: Path, cache: Path, names: Collection[str] | None, overlays: tuple[tuple[str, ...], ...]) -> Elf:
+    objects = _objects(kernels, cache)
+    chosen = [name for name in KERNELS if names is None or name in names]
+    unknown = sorted(set(names or ()) - set(KERNELS))
+    if unknown:
+        raise ImageError(f"there are no kernels {', '.join(unknown)}", "image")
+    table = kernels / "rt" / "kernel_table.c"
+    flat = [path for group in objects.values() for path in group]
+    place = arrange(flat, chosen, overlays)
+    homes = {name: (path.name, section) for path in flat for name, section in read_elf(path).homes.items()}
+    selection = _selection(cache, {name: place[homes[f"spindl_{name}"]] for name in chosen})
+    resident, shared = linker_lines(place, len(overlays))
+    script = (kernels / "rt" / "image.ld").read_text().replace("@RESIDENT@", resident).replace("@OVERLAYS@", shared)
+    flat.append(compile_object(table, (*_includes(kernels), selection), cache))
+    elf = read_elf(link(flat, script, cache, "image"))
+    start = elf.symbols["overlay_start"][0]
+    for _, name, value, _ in elf.locals:
+        if "Thunk" in name and start <= value < ITCM_GATE:
+            raise ImageError(f"the linker's {name} lies in an overlay, where others may use it", "image")
+    return elf
 
 
 def _stem(path: Path) -> str:
     return path.name.rsplit("-", 1)[0]
 
 
-def _objects(kernels: Path, cache: Path, names: Collection[str] | None, overlays: Groups) -> dict[str, list[Path]]:
-    """Folder -> objects of its sources; references that have a tuned version get the suffix _ref."""
-    forget_headers()
-    includes = (kernels / "include", kernels / "include" / "generated", kernels / "ref")
+def _includes(kernels: Path) -> tuple[Path, ...]:
+    return (kernels / "include", kernels / "include" / "generated", kernels / "ref")
 
-    def made(folder: str, more: tuple[Path, ...] = (), defines: tuple[str, ...] = ()) -> list[Path]:
+
+def _objects(kernels: Path, cache: Path) -> dict[str, list[Path]]:
+    """Folder -> objects of its sources, without the table of kernels; references that have a tuned version get the
+    suffix _ref."""
+    forget_headers()
+
+    def made(folder: str, defines: tuple[str, ...] = ()) -> list[Path]:
         sources = sorted(path for path in (kernels / folder).glob("*") if path.suffix in SOURCES)
         return [
-            compile_object(path, (*includes, *(more if path.stem == "kernel_table" else ())), cache, defines)
-            for path in sources
+            compile_object(path, _includes(kernels), cache, defines) for path in sources if path.stem != "kernel_table"
         ]
 
     tuned = made("arm")
     renamed = tuple(f"spindl_{name}=spindl_{name}_ref" for name in tuned_kernels(tuned))
-    references = made("ref", (), renamed)
-    group_of = {stem: number for number, group in enumerate(overlays, 1) for stem in group}
-    place = {name: group_of.get(_stem(path), 0) for path in references for name in read_elf(path).symbols}
-    chosen = {name: place.get(f"spindl_{name}", 0) for name in KERNELS if names is None or name in names}
-    unknown = sorted(set(names or ()) - set(KERNELS))
-    if unknown:
-        raise ImageError(f"there are no kernels {', '.join(unknown)}", "image")
-    return {"rt": made("rt", (_selection(cache, chosen),)), "arm": tuned, "ref": references}
+    return {"rt": made("rt"), "arm": tuned, "ref": made("ref", renamed)}
 
 
 def _selection(cache: Path, chosen: Mapping[str, int]) -> Path:
@@ -236,7 +195,7 @@ def _image(elf: Elf) -> Image:
     for number in range(1, LARGEST_OVERLAYS + 1):
         part = elf.sections.get(f".overlay{number}", (0, b""))[1]
         part += bytes(-len(part) % 4)
-        places += len(overlays).to_bytes(4, "little") + len(part).to_bytes(4, "little")
+        places += b"".join(word.to_bytes(4, "little") for word in (len(overlays), len(part), crc32(part)))
         overlays += part
     code = code[:OVERLAYS_AT] + places + code[OVERLAYS_AT + len(places) :]
     sha = _sha(code, data, overlays)
@@ -246,10 +205,10 @@ def _image(elf: Elf) -> Image:
 
 def sizes(kernels: Path, cache: Path, names: Collection[str] | None = None) -> dict[str, int]:
     """Bytes of code by source file, "helpers" for the compiler's own, overlays (the largest counts), data in DTCM."""
-    elf, overlays = _linked_in_groups(kernels, cache, names)
+    elf = link_image(kernels, cache, names)
     home = {
         name: f"{folder}/{_stem(path)}"
-        for folder, paths in _objects(kernels, cache, names, overlays).items()
+        for folder, paths in _objects(kernels, cache).items()
         for path in paths
         for name in read_elf(path).symbols
     }
@@ -258,7 +217,7 @@ def sizes(kernels: Path, cache: Path, names: Collection[str] | None = None) -> d
     named += [(stems.get(Path(file).stem, "helpers"), value, size) for file, _, value, size in elf.locals]
     parts: dict[str, int] = {}
     for part, value, size in named:
-        if value < ITCM_BYTES and size:
+        if value < ITCM_GATE and size:
             parts[part] = parts.get(part, 0) + size
     parts = dict(sorted(parts.items()))
     shared = {name: len(data) for name, (_, data) in sorted(elf.sections.items()) if name.startswith(".overlay")}

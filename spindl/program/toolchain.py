@@ -143,6 +143,8 @@ class Elf:
         locals: (source file, name, value, size) of the others that have a size.
         sections: name -> (address, bytes) of those that hold bytes in memory.
         undefined: names that another file has to define.
+        homes: name -> section of defined global symbols.
+        references: section -> (sections of this file, names of global symbols) that it refers to; of objects.
     """
 
     entry: int
@@ -151,8 +153,11 @@ class Elf:
     locals: tuple[tuple[str, str, int, int], ...]
     sections: dict[str, tuple[int, bytes]]
     undefined: frozenset[str]
+    homes: dict[str, str]
+    references: dict[str, tuple[frozenset[str], frozenset[str]]]
 
 
+@cache
 def read_elf(path: Path) -> Elf:
     """Reads an object or linked file. Raises ImageError for anything but 32-bit little-endian ELF."""
     data = path.read_bytes()
@@ -175,7 +180,9 @@ def read_elf(path: Path) -> Elf:
         for head in heads
         if head[1] == 1 and head[2] & 2
     }
+    title = [text(heads[names_index][4] + head[0]) for head in heads]
     symbols: dict[str, tuple[int, int]] = {}
+    homes: dict[str, str] = {}
     undefined: set[str] = set()
     private: list[tuple[str, str, int, int]] = []
     file = ""
@@ -192,4 +199,20 @@ def read_elf(path: Path) -> Elf:
                     undefined.add(name)
                 elif info >> 4 and name:
                     symbols[name] = (value, size)
-    return Elf(entry, tuple(loaded), symbols, tuple(private), named, frozenset(undefined))
+                    if index < sections:
+                        homes[name] = title[index]
+    references = {title[i]: (set[str](), set[str]()) for i, head in enumerate(heads) if head[2] & 2}
+    for head in heads:
+        if head[1] != 9 or not heads[head[7]][2] & 2:  # relocations of what will be in memory
+            continue
+        near, far = references[title[head[7]]]
+        table = heads[head[6]]
+        for at in range(head[4], head[4] + head[5], 8):
+            symbol = table[4] + 16 * (struct.unpack_from("<I", data, at + 4)[0] >> 8)
+            name_at, _, _, info, _, index = struct.unpack_from("<IIIBBH", data, symbol)
+            if info >> 4:
+                far.add(text(heads[table[6]][4] + name_at))
+            elif 0 < index < sections:
+                near.add(title[index])
+    reached = {name: (frozenset(near), frozenset(far)) for name, (near, far) in references.items()}
+    return Elf(entry, tuple(loaded), symbols, tuple(private), named, frozenset(undefined), homes, reached)

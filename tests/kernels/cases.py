@@ -22,7 +22,7 @@ from tests.kernels.harness import DTCM, EMPTY, Result, Site, _layout, places
 
 Random = np.random.Generator
 Case = Callable[[Random, str], None]
-HOST_EXAMPLES, CORE_EXAMPLES = 120, 4
+HOST_EXAMPLES, CORE_EXAMPLES, IMAGE_EXAMPLES = 120, 4, 1
 ACTIVATIONS = ("none", "relu", "relu6")
 
 
@@ -35,12 +35,12 @@ def both(kernel: str, examples: int = HOST_EXAMPLES) -> Callable[[Case], Callabl
         def on_host(seed: int) -> None:
             case(np.random.default_rng(seed), "host")
 
-        @pytest.mark.parametrize("where", places(kernel))
+        @pytest.mark.parametrize("where", [*places(kernel), "image"])
         def test(where: str) -> None:
             if where == "host":
                 on_host()
                 return
-            for seed in range(CORE_EXAMPLES):
+            for seed in range(IMAGE_EXAMPLES if where == "image" else CORE_EXAMPLES):
                 case(np.random.default_rng(seed), where)
 
         test.__doc__ = case.__doc__

@@ -1,12 +1,12 @@
-"""An image for the tests of the runtime: its own kernels, so that it does not depend on the size of the others."""
+"""The image that the tests of the runtime use: the one that is shipped, with all kernels."""
 
 from __future__ import annotations
 
 import pytest
 
-from spindl.program.image import ROOT, Image, build_image
+from spindl.program.image import Image, load_image
 
 
 @pytest.fixture(scope="session")
 def image() -> Image:
-    return build_image(ROOT / "kernels", ROOT / "build" / "arm", ["copy", "send", "listen", "receive"])
+    return load_image()

@@ -2,8 +2,9 @@
 
     result = run("copy", {"words": 4}, {"x": data, "y": np.zeros(4, np.int32)}, where="host")
 
-`where` is "host" (the reference, compiled for this machine), "ref-on-arm" (the reference on an emulated core) or "arm"
-(the tuned version, where there is one: see `places`). An argument with the name of a buffer is the buffer's address.
+`where` is "host" (the reference, compiled for this machine), "ref-on-arm" (the reference on an emulated core), "arm"
+(the tuned version, where there is one: see `places`) or "image" (the whole image on an emulated core, its walker and
+overlays included). An argument with the name of a buffer is the buffer's address.
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ from numpy.typing import NDArray
 
 from spindl import _kernels
 from spindl._emulator import BareCore
+from spindl.program.core import ERRORS, TILES
+from spindl.program.image import Image, load_image
 from spindl.program.kernels import KERNELS
 from spindl.program.records import Field, RecordType
+from spindl.program.schedule import Schedule, Step, Tables, Transfer
 from spindl.program.toolchain import Elf, compile_object, link, read_elf
+from spindl.run.emu.direct import SDRAM, walk
 
 ROOT = Path(__file__).parents[2]
 INCLUDES = (ROOT / "kernels" / "include", ROOT / "kernels" / "include" / "generated", ROOT / "kernels" / "ref")
@@ -158,7 +163,7 @@ def run(
             Names that are no arguments are allowed: their addresses are got by `arguments={"x": "name"}`-like strings.
         exponents: the table of exponents.
         sites: the table of sites.
-        where: "host", "ref-on-arm" or "arm".
+        where: "host", "ref-on-arm", "arm" or "image".
         shift: bytes to add to a buffer's address, for alignment tests.
         limit: cycles after which an emulated core is taken to hang.
 
@@ -177,7 +182,10 @@ def run(
         SITE.pack({"exponent": s.exponent, "extent": s.extent, "saturated": s.saturated}) for s in sites
     )
     before = block.copy()
-    if where == "host":
+    if where == "image":
+        error, redone, site_bytes, cycles = _on_image(kernel.number, words, block, exponents, site_bytes)
+        stack = 0
+    elif where == "host":
         site_array = np.frombuffer(site_bytes, np.uint8).copy()
         packed = struct.pack(f"<{len(words)}I", *words)
         table = np.array(exponents, np.int16)
@@ -293,3 +301,32 @@ def _on_core(
     redone = struct.unpack("<I", core.read(context_at + 16, 4))[0]
     error = core.register(0)
     return error, redone, core.read(sites_at, len(sites)), int(core.cycles) - 4, used
+
+
+@cache
+def _image() -> Image:
+    return load_image()
+
+
+def _on_image(
+    number: int, words: tuple[int, ...], block: NDArray[np.uint8], exponents: Sequence[int], sites: bytes
+) -> tuple[int, int, bytes, int]:
+    """A schedule of one step: all is loaded, the kernel runs, all is stored."""
+    start = DTCM + 0x1000
+    table = struct.pack(f"<{len(exponents)}h", *exponents)
+    table += bytes(-len(table) % 8)
+    given = block.tobytes() + table + sites
+    assert start + len(given) <= TILES[1], "the buffers do not fit the tiles"
+    at = start + block.size
+    tables = Tables(1, at, at + len(table), len(exponents), len(sites) // 8)
+    load, store = Transfer(SDRAM, start, len(given)), Transfer(SDRAM + 0x10000, start, len(given))
+    schedule = Schedule((Step(number, 0, (load,), (store,), words),), _image().version, tables)
+    done = walk(_image(), [schedule], {SDRAM: given}, topology="1x1")
+    (core,) = done.cores[0, 0]
+    if core.error is not None:
+        assert core.error.name in ERRORS, core.error
+        return ERRORS[core.error.name][0], 0, sites, 0
+    done.check()
+    after = done.read(SDRAM + 0x10000, len(given))
+    block[:] = np.frombuffer(after, np.uint8)[: block.size]
+    return 0, core.counters["tiles_redone"], after[len(given) - len(sites) :], core.steps[0]["kernel"]

@@ -184,7 +184,7 @@ def test_illegal_arguments_are_refused(where: str, change: dict[str, int], error
     shift=st.integers(-3, 63) | st.integers(10, 24),
     bits=st.sampled_from([8, 15, 16]),
     bias=st.sampled_from([None, -27, -60, 10]),
-    where=st.sampled_from(["host", "host", "host", "ref-on-arm"]),
+    where=st.sampled_from(["host", "host", "host", "ref-on-arm", "image"]),
     columns=st.integers(1, 4),
     relu=st.booleans(),
 )
@@ -224,7 +224,7 @@ def test_exact_sums_are_rounded(
     sums=st.lists(st.integers(-(2**61), 2**61) | st.integers(-(2**34), 2**34), min_size=1, max_size=24),
     shift=st.integers(-3, 63) | st.integers(10, 24),
     add=st.booleans(),
-    where=st.sampled_from(["host", "host", "host", "ref-on-arm"]),
+    where=st.sampled_from(["host", "host", "host", "ref-on-arm", "image"]),
 )
 def test_rounded_sums_are_added(sums: list[int], shift: int, add: bool, where: str) -> None:
     values = np.array(sums, np.int64)

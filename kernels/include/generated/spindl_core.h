@@ -37,7 +37,8 @@
 #define SPINDL_STOP_TRANSFER_DTCM 49u
 #define SPINDL_STOP_TRANSFER_SHAPE 50u
 #define SPINDL_STOP_CONDITION 51u
-#define SPINDL_STOP_OVERLAY 54u
+#define SPINDL_STOP_OVERLAYS 54u
+#define SPINDL_STOP_OVERLAY_CRC 55u
 #define SPINDL_STOP_STACK 52u
 #define SPINDL_STOP_DMA 64u
 #define SPINDL_STOP_DMA_TIME_OUT 65u
@@ -97,10 +98,11 @@ typedef struct {
     uint32_t written_high; /* their high word */
     uint32_t steps_done; /* steps of the last run that ended */
     uint32_t tiles_redone; /* tiles whose int32 sums overflowed and were computed again exactly */
+    uint32_t overlays_loaded; /* times that code was brought from SDRAM */
     uint32_t packets_sent; /* multicast packets sent */
     uint32_t packets_received; /* multicast packets received */
 } spindl_core;
-typedef char spindl_core_size[sizeof(spindl_core) == 188 ? 1 : -1];
+typedef char spindl_core_size[sizeof(spindl_core) == 192 ? 1 : -1];
 
 typedef struct {
     uint32_t start; /* first SDRAM address */

@@ -73,10 +73,12 @@ def walk(
     time_out: int = 1000,
     step_counters: bool = True,
     machine: Machine | None = None,
+    topology: str = "spin3",
 ) -> Result:
     """Walks schedules on the cores of chip (0, 0); see `walk_chips`."""
     setting = Setting(regions, 1, time_out, step_counters)
-    return walk_chips(image, {(0, 0): schedules}, {(0, 0): memory}, setting, limit=limit, machine=machine)
+    chip, data = {(0, 0): schedules}, {(0, 0): memory}
+    return walk_chips(image, chip, data, setting, limit=limit, machine=machine, topology=topology)
 
 
 def walk_chips(

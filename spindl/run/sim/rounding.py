@@ -22,6 +22,9 @@ from spindl.run.sim.values import Pending
 TERM_LIMIT = 2**59
 EXACT_LIMIT = 2**52
 """Integers of at most this magnitude are exact in float64, and so are they plus a half."""
+EXACT_SHIFT = 53
+"""Largest shift at which such an integer * 2^-shift is still exact after adding a half."""
+HALF = torch.tensor(0.5, dtype=torch.float64)
 INT16_BOUND = 2**16
 """Above every int16 magnitude: clamping to it before a left shift changes no int16 result and cannot overflow."""
 
@@ -80,7 +83,8 @@ def pending_extent(largest: Tensor, exponent: int) -> Pending:
 def round_float64(x: Tensor, shift: int, even: bool = False) -> Tensor:
     """RSH(x, shift) of float64 integers up to 2^52, ties up or to even, in their own memory.
 
-    x * 2^-shift is exact. Half-up adds 0.5, exactly for shift <= 53; beyond, |x * 2^-shift| <= 1/4 rounds to 0 anyhow.
+    x * 2^-shift is exact. Half-up adds 0.5, exactly for shift <= EXACT_SHIFT; beyond, |x * 2^-shift| <= 1/4 rounds
+    to 0 anyhow.
     Left shifts are exact, too, but may leave the range in which a sum would be.
     """
     if shift:
@@ -90,21 +94,39 @@ def round_float64(x: Tensor, shift: int, even: bool = False) -> Tensor:
     return x.round_() if even else x.add_(0.5).floor_()
 
 
-def rounded_in_place(x: Tensor, shift: int, bits: int, even: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+Statistic = int | Tensor
+"""A number of a rounding: of a CPU an integer, of another device a 0-d tensor, so that nobody waits."""
+
+
+def rounded_in_place(x: Tensor, shift: int, bits: int, even: bool = False) -> tuple[Tensor, Statistic, Statistic]:
     """clamp(RSH(x, shift)), ties up or to even, for x that is not needed any more.
 
     Returns:
-        the rounded values in the type of x, max |x| and how many elements were clamped as 0-d int64 tensors.
+        the rounded values in the type of x, max |x| and how many elements were clamped.
     """
-    bound, largest = limit(bits), largest_magnitude(x)
+    bound = limit(bits)
+    rounded, largest = _rounded(x, shift, even)
+    if isinstance(largest, int) and _fits(largest, shift, bound):
+        return rounded, largest, 0
+    clamped = rounded.clamp(-bound, bound)
+    saturated = torch.count_nonzero(clamped != rounded)
+    return clamped, largest, int(saturated) if isinstance(largest, int) else saturated
+
+
+def _rounded(x: Tensor, shift: int, even: bool) -> tuple[Tensor, Statistic]:
+    """RSH(x, shift) up to what clamping to int16 undoes, and max |x|."""
+    if x.dtype == torch.float64 and x.device.type == "cpu" and 0 < shift <= EXACT_SHIFT and not even:
+        # x * 2^-shift + 0.5 is exact: one pass makes it, and its extremes tell those of x
+        total = torch.add(HALF, x, alpha=ldexp(1.0, -shift), out=x if x.is_contiguous() else None)
+        low, high = torch.aminmax(total)
+        largest = int(ldexp(max(float(high) - 0.5, 0.5 - float(low)), shift))
+        return total.floor_(), largest
+    magnitude = largest_magnitude(x)
     if x.dtype == torch.float64:
         rounded = round_float64(x, shift, even)
     else:
         rounded = shift_right_half_even(x, shift) if even and shift > 0 else saturating_shift(x, shift, INT16_BOUND)
-    if not x.is_cuda and _fits(int(largest), shift, bound):  # nobody waits: the CPU has it
-        return rounded, largest, torch.zeros_like(largest)
-    clamped = rounded.clamp(-bound, bound)
-    return clamped, largest, torch.count_nonzero(clamped != rounded)
+    return rounded, int(magnitude) if x.device.type == "cpu" else magnitude
 
 
 def _fits(largest: int, shift: int, bound: int) -> bool:
@@ -112,7 +134,7 @@ def _fits(largest: int, shift: int, bound: int) -> bool:
     return ((largest + (1 << (shift - 1))) >> shift if shift > 0 else largest << min(-shift, 64)) <= bound
 
 
-def requantise(x: Tensor, shift: int, bits: int, even: bool = False) -> tuple[Tensor, Tensor]:
-    """clamp(RSH(x, shift)) of int64 as int16, ties up or to even; and how many were clamped as a 0-d tensor."""
+def requantise(x: Tensor, shift: int, bits: int, even: bool = False) -> tuple[Tensor, Statistic]:
+    """clamp(RSH(x, shift)) of int64 as int16, ties up or to even; and how many were clamped."""
     rounded, _, saturated = rounded_in_place(x, shift, bits, even)
     return rounded.to(torch.int16), saturated

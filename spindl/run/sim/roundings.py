@@ -8,7 +8,7 @@ producer [-> add_bias] -> requantise [-> relu | sum_groups]
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -17,8 +17,9 @@ from spindl.graph.graph import Graph, Node
 from spindl.number.rounding import limit
 from spindl.run.sim import rounding
 from spindl.run.sim.ops.contraction import weight_gradient_parts, with_bias
-from spindl.run.sim.ops.pieces import BLOCK, PRODUCERS, Pieces, channels_first, empty
+from spindl.run.sim.ops.pieces import PRODUCERS, Pieces, blocks, channels_first, empty
 from spindl.run.sim.ops.table import TORCH_OPS
+from spindl.run.sim.rounding import Statistic
 from spindl.run.sim.values import SimValue
 
 
@@ -90,8 +91,8 @@ class Rounded:
     """
 
     result: SimValue
-    largest: int | Tensor
-    saturated: int | Tensor
+    largest: Statistic
+    saturated: Statistic
     exponent: int
 
 
@@ -136,7 +137,7 @@ def torch_rounding(node: Node, target: Target, *inputs: SimValue) -> Rounded:
     device = inputs[0].data.device
     result = empty(node.shape, torch.int16, device)
     exponent, pieces = _exact_pieces(node, result, inputs)
-    statistics = _Statistics.of(device)
+    statistics = _Statistics()
     for place, exact in pieces:
         rounded = statistics.round(exact, target, exponent)
         place.copy_(rounded.clamp_(min=0) if target.relu else rounded)
@@ -157,41 +158,47 @@ def _exact_pieces(node: Node, result: Tensor, inputs: tuple[SimValue, ...]) -> t
 
 @dataclass(slots=True)
 class _Statistics:
-    """Of the exact sums of one rounding."""
+    """Of the exact sums of one rounding, piece by piece."""
 
-    largest: Tensor
-    saturated: Tensor
-
-    @staticmethod
-    def of(device: torch.device) -> _Statistics:
-        zero = torch.zeros((), dtype=torch.int64, device=device)
-        return _Statistics(zero, zero)
+    largest: list[Statistic] = field(default_factory=list)
+    saturated: list[Statistic] = field(default_factory=list)
 
     def round(self, exact: Tensor, target: Target, exponent: int) -> Tensor:
         """The rounded and clamped values, in the type and perhaps the memory of the exact ones."""
         shift = target.exponent - exponent
         rounded, largest, saturated = rounding.rounded_in_place(exact, shift, target.bits, target.even)
-        self.largest = torch.maximum(self.largest, largest)
-        self.saturated = self.saturated + saturated
+        self.largest.append(largest)
+        self.saturated.append(saturated)
         return rounded
 
     def rounded(self, result: SimValue, exponent: int) -> Rounded:
-        return Rounded(result, self.largest, self.saturated, exponent)
+        """The end of the rounding."""
+        largest, saturated = self.largest[0], self.saturated[0]
+        for more, clamped in zip(self.largest[1:], self.saturated[1:], strict=True):
+            largest = _larger(largest, more)
+            saturated = saturated + clamped
+        return Rounded(result, largest, saturated, exponent)
+
+
+def _larger(a: Statistic, b: Statistic) -> Statistic:
+    return torch.maximum(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else max(int(a), int(b))
 
 
 def _weight_gradient(node: Node, target: Target, dy: SimValue, x: SimValue) -> Rounded:
     """The weight gradients of a few groups at a time, rounded and added up (below 2^31)."""
     exponent = dy.exponent + x.exponent
-    filters, channels, _, width = node.shape[1:]
-    totals: dict[int, Tensor] = {}  # by the first row of the kernel; float64 sums of the rounded values
-    statistics = _Statistics.of(dy.data.device)
-    for _, lines, wide in weight_gradient_parts(node, dy.data, x.data):
+    result = torch.empty(node.shape[1:], dtype=torch.int32, device=dy.data.device)
+    totals: dict[tuple[int, ...], Tensor] = {}  # float64 sums of the rounded values
+    statistics = _Statistics()
+    for (_, part, lines), wide in weight_gradient_parts(node, dy.data, x.data):
         exact = wide.reshape(len(wide), -1)
-        total = totals.setdefault(lines.start, exact.new_zeros(exact.shape[1], dtype=torch.float64))
-        step = max(1, BLOCK // len(exact)) if exact.device.type == "cpu" else len(total)
-        for start in range(0, len(total), step):
-            part = slice(start, start + step)
-            total[part] += statistics.round(exact[:, part], target, exponent).sum(0)
-    rows = [totals[first].view(filters, channels, -1, width) for first in sorted(totals)]
-    result = torch.cat(rows, 2).to(torch.int32)
+        place = (part.start, part.stop, lines.start, lines.stop)
+        if place not in totals:
+            totals[place] = exact.new_zeros(exact.shape[1], dtype=torch.float64)
+        total = totals[place]
+        for images, columns in blocks(exact.shape, exact.device):
+            total[columns] += statistics.round(exact[images, columns], target, exponent).sum(0)
+    for (first, last, top, bottom), total in totals.items():
+        region = result[first:last, :, top:bottom]
+        region.copy_(total.view(region.shape))
     return statistics.rounded(SimValue(result, target.exponent), exponent)

@@ -9,6 +9,7 @@ transforms may round. Longer sums are cut and added in int64.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product as product_of
 from math import prod
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from spindl.graph.graph import Node
 from spindl.graph.ops.contraction import ALIGNMENT, taps
-from spindl.run.sim.ops.pieces import Pieces, channels_first, float64, in_pieces
+from spindl.run.sim.ops.pieces import BLOCK, Pieces, channels_first, float64, in_pieces
 from spindl.run.sim.ops.table import implements
 from spindl.run.sim.rounding import shift_right_half_up
 from spindl.run.sim.values import SimValue
@@ -29,6 +30,11 @@ COLUMN_BYTES = {True: 1 << 22, False: 1 << 31}
 
 STACKING = 16
 """Most products wasted per column at which it pays to leave the vertical kernel positions out of the columns."""
+
+FEWEST_OUTPUTS = 16
+"""A product with fewer rows is slow."""
+RESULT_PASSES = 4
+"""Weight gradients per image are gone through so much more often than columns that they count so many times."""
 
 Part = tuple[slice, slice]
 """Images and rows of the output."""
@@ -53,13 +59,24 @@ def images_at_once(images: int, doubles: int, device: torch.device, multiple: in
         yield slice(first, min(first + size, images))
 
 
-def parts(images: int, outputs: tuple[int, ...], terms: int, device: torch.device, multiple: int = 1) -> Iterator[Part]:
-    """Pieces of the batch with all rows of the output, or some of the rows where `multiple` images are too many."""
+def parts(
+    images: int, outputs: tuple[int, ...], terms: int, device: torch.device, multiple: int = 1, results: int = 0
+) -> Iterator[Part]:
+    """Pieces of the batch with all rows of the output, or some of the rows where `multiple` images are too many.
+
+    Args:
+        images: of the batch.
+        outputs: (OH, OW).
+        terms: numbers of a column.
+        device: a CPU has a small budget.
+        multiple: a piece has a multiple of so many images, but for the last.
+        results: doubles that are made per image.
+    """
     budget = _budget(device)
     height = outputs[0]
     if terms * prod(outputs) * multiple > budget:
         height = max(1, min(height, budget // (terms * outputs[1] * multiple)))
-    for part in images_at_once(images, terms * prod(outputs), device, multiple):
+    for part in images_at_once(images, max(terms * prod(outputs), results), device, multiple):
         for top in range(0, outputs[0], height):
             yield part, slice(top, min(top + height, outputs[0]))
 
@@ -118,7 +135,7 @@ def _convolved(out: Tensor, x: Tensor, weight: Tensor, a: Any) -> Pieces:
         exact = _sum_over_taps(taps_down, seen.reshape(groups, terms, -1), dilation * outputs[1])
         exact = exact.view(groups * filters, images, -1, outputs[1])
         # stacked, the sums at the end of each image's rows reach across images and mean nothing
-        yield channels_first(out)[:, part[0], part[1]], exact[:, :, :height].contiguous()
+        yield channels_first(out)[:, part[0], part[1]], exact[:, :, :height]
 
 
 def _sum_over_taps(weights: Tensor, columns: Tensor, step: int) -> Tensor:
@@ -182,22 +199,22 @@ def _spread(out: Tensor, dy: Tensor, weight: Tensor, a: Any) -> Pieces:
         yield channels_first(out)[:, images], piece
 
 
-def weight_gradient_parts(node: Node, dy: Tensor, x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
-    """The exact weight gradients, a few gradient groups and perhaps one row of the kernel at a time.
+WeightPart = tuple[slice, slice, slice]
+"""Gradient groups, outputs and rows of the kernel; the last two are cut alike for all gradient groups."""
 
-    Yields (which gradient groups, which rows of the kernel, (gradient groups, O, C/groups, rows, KW) in float64, or
-    int64 for long sums).
-    """
+
+def weight_gradient_parts(node: Node, dy: Tensor, x: Tensor) -> Iterator[tuple[WeightPart, Tensor]]:
+    """The exact weight gradients of each part, (gradient groups, O, C/groups, rows, KW); int64 for long sums."""
     a: Any = node.attributes
     size, images = a["group_size"], dy.shape[0]
     whole = images - images % size
     for first, last, each in ((0, whole, size), (whole, images, images - whole)):  # the last group may be smaller
         if first < last:
-            for part, lines, wide in _weight_gradients(node, dy[first:last], x[first:last], each):
-                yield slice(part.start + first // size, part.stop + first // size), lines, wide
+            for (part, *rest), wide in _weight_gradients(node, dy[first:last], x[first:last], each):
+                yield (slice(part.start + first // size, part.stop + first // size), rest[0], rest[1]), wide
 
 
-def _weight_gradients(node: Node, dy: Tensor, x: Tensor, size: int) -> Iterator[tuple[slice, slice, Tensor]]:
+def _weight_gradients(node: Node, dy: Tensor, x: Tensor, size: int) -> Iterator[tuple[WeightPart, Tensor]]:
     """The same where every gradient group has `size` images."""
     a: Any = node.attributes
     groups, outputs, (channels, *kernel) = a["groups"], tuple(dy.shape[2:]), a["weight_shape"][1:]
@@ -205,35 +222,37 @@ def _weight_gradients(node: Node, dy: Tensor, x: Tensor, size: int) -> Iterator[
     stacked = a["group_size"] == 1 and a["stride"][0] == 1
     lines = [slice(i, i + 1) for i in range(kernel[0])] if stacked else [slice(0, kernel[0])]
     terms = channels * kernel[1] * (1 if stacked else kernel[0])
-    totals: list[Tensor] = []
-    most = max(prod(outputs), filters)  # columns and results, per column
-    for part in parts(dy.shape[0], (outputs[0], most // outputs[0] + 1), groups * terms, dy.device, size):
+    totals: dict[tuple[int, int], Tensor] = {}
+    at_once = filters if groups > 1 else min(filters, max(FEWEST_OUTPUTS, BLOCK // terms))
+    results = RESULT_PASSES * groups * filters * terms // size
+    for part in parts(dy.shape[0], outputs, groups * terms, dy.device, size, results):
         images, band = part
         count, pixels = (images.stop - images.start) // size, (band.stop - band.start) * outputs[1] * size
         gradient = float64(channels_first(dy)[:, images, band]).reshape(groups, filters, count, pixels)
         left = gradient.transpose(1, 2).flatten(0, 1)
         seen = columns(x, part, tuple(kernel), outputs, a, stacked).reshape(groups, terms, count, -1)
         right = seen.permute(0, 2, 3, 1).flatten(0, 1)
-        for i, line in enumerate(lines):
-            start = i * a["dilation"][0] * outputs[1] if stacked else 0
-            exact = product(left, right[:, start : start + pixels])
-            if band.start == 0:
-                totals.append(exact.to(torch.int64) if long else exact)
-            else:
-                totals[i] += exact
-            if band.stop == outputs[0]:
-                wide = totals[i].view(groups, count, filters, terms).transpose(0, 1)
-                shape = (count, groups * filters, channels, line.stop - line.start, kernel[1])
-                yield slice(images.start // size, images.stop // size), line, wide.reshape(shape)
-        if band.stop == outputs[0]:
-            totals = []
+        for line, first in product_of(lines, range(0, filters, at_once)):
+            start = line.start * a["dilation"][0] * outputs[1] if stacked else 0
+            exact = product(left[:, first : first + at_once], right[:, start : start + pixels])
+            if band.start > 0:
+                exact = totals.pop((line.start, first)).add_(exact)
+            elif long:
+                exact = exact.to(torch.int64)
+            if band.stop < outputs[0]:
+                totals[line.start, first] = exact
+                continue
+            wide = exact.reshape(groups, count, -1, terms).transpose(0, 1)
+            shape = (count, wide.shape[1] * wide.shape[2], channels, line.stop - line.start, kernel[1])
+            place = slice(first, first + shape[1])
+            yield (slice(images.start // size, images.stop // size), place, line), wide.reshape(shape)
 
 
 @implements("convolution_weight_gradient")
 def convolution_weight_gradient(node: Node, dy: SimValue, x: SimValue) -> SimValue:
     dw = torch.empty(node.shape, dtype=torch.int64, device=dy.data.device)
-    for part, lines, wide in weight_gradient_parts(node, dy.data, x.data):
-        dw[part, :, :, lines] = wide
+    for (part, filters, lines), wide in weight_gradient_parts(node, dy.data, x.data):
+        dw[part, filters, :, lines] = wide
     return SimValue(dw, dy.exponent + x.exponent)
 
 

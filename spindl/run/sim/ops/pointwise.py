@@ -6,6 +6,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,11 +32,12 @@ def extent(node: Node, x: SimValue) -> Pending:
 
 
 @implements("saturation")
-def saturation(node: Node, x: SimValue, site: Value) -> Pending:
-    return Pending(_requantised(node, x, site)[1], Value)
+def saturation(node: Node, x: SimValue, site: Value) -> Pending | Value:
+    count = _requantised(node, x, site)[1]
+    return Value(np.array(count)) if isinstance(count, int) else Pending(count, Value)
 
 
-def _requantised(node: Node, x: SimValue, site: Value) -> tuple[Tensor, Tensor]:
+def _requantised(node: Node, x: SimValue, site: Value) -> tuple[Tensor, rounding.Statistic]:
     bits: Any = node.attributes["bits"]
     even = node.attributes.get("ties") == "even"
     return rounding.requantise(x.data, site.exponent - x.exponent, bits, even)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from spindl.graph.operations import Value
 from spindl.run.sim.values import Pending, SimValue
 
-Implementation = Callable[..., SimValue | Pending]
+Implementation = Callable[..., SimValue | Pending | Value]
 
 TORCH_OPS: dict[str, Implementation] = {}
 

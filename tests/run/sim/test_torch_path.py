@@ -1,0 +1,111 @@
+"""What the torch path does to be quick: float64 where it is exact, results in pieces. Always the interpreter's bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spindl.graph.operations import WIDE, Value
+from spindl.number.rounding import clamp, limit, shift_right_half_even, shift_right_half_up
+from spindl.run.sim import rounding
+from spindl.run.sim.ops import contraction, pieces
+from spindl.run.sim.ops.pieces import blocks
+from spindl.train.builder import Builder
+from tests.run.sim.cases import CASES, Draw
+from tests.run.sim.test_ops import begin, check, examples, seeds
+
+CONTRACTIONS = ("convolution", "convolution_input_gradient", "convolution_weight_gradient")
+EXTREMES = (0, 1, -1, 2**52, -(2**52), 2**52 - 1, 2**31, -(2**31) + 1)
+
+
+@st.composite
+def integers_near_ties(draw: st.DrawFn) -> tuple[list[int], int]:
+    """Integers up to 2^52, many of them at or beside a tie of the shift."""
+    shift = draw(st.integers(-20, 70))
+    values = list(EXTREMES)
+    for _ in range(8):
+        tie = (
+            draw(st.integers(-(2**20), 2**20)) * 2 ** max(shift, 0) + 2 ** max(shift - 1, 0) + draw(st.integers(-1, 1))
+        )
+        values.append(max(-(2**52), min(2**52, tie)))
+    return values, shift
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(integers_near_ties(), st.booleans(), st.integers(8, 16))
+def test_float64_rounds_like_the_definition(case: tuple[list[int], int], even: bool, bits: int) -> None:
+    values, shift = case
+    defined = (shift_right_half_even if even else shift_right_half_up)(np.array(values, dtype=object), shift)
+    expected = clamp(defined, limit(bits))
+    for dtype in (torch.float64, torch.int64):
+        result, largest, clamped = rounding.rounded_in_place(torch.tensor(values, dtype=dtype), shift, bits, even)
+        assert result.tolist() == expected.tolist()
+        assert (largest, clamped) == (2**52, int((expected != defined).sum()))
+
+
+def test_a_piece_need_not_be_contiguous() -> None:
+    exact = torch.arange(-600, 600, dtype=torch.float64).view(30, 40).t()
+    result, largest, clamped = rounding.rounded_in_place(exact, 2, 8)
+    assert result.tolist() == [[max(-127, min(127, (v * 40 + c - 600 + 2) >> 2)) for v in range(30)] for c in range(40)]
+    assert (largest, clamped) == (600, sum(abs((v + 2) >> 2) > 127 for v in range(-600, 600)))
+
+
+@pytest.fixture(params=["small pieces", "short sums", "unstacked", "stacked"])
+def manner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Ways in which large contractions work, forced on small ones."""
+    if request.param == "small pieces":  # parts of images
+        monkeypatch.setattr(contraction, "COLUMN_BYTES", {True: 256, False: 256})
+        monkeypatch.setattr(pieces, "BLOCK", 8)
+        monkeypatch.setattr(contraction, "BLOCK", 8)
+        monkeypatch.setattr(contraction, "FEWEST_OUTPUTS", 1)
+    elif request.param == "short sums":  # int64
+        monkeypatch.setattr(contraction, "EXACT_TERMS", 3)
+    else:
+        monkeypatch.setattr(contraction, "STACKING", 0 if request.param == "unstacked" else 10**6)
+    yield request.param
+
+
+@pytest.mark.parametrize("op", CONTRACTIONS)
+def test_contractions_in_every_manner(op: str, manner: str) -> None:
+    @examples
+    @given(seeds)
+    def run(seed: int) -> None:
+        draw = Draw(seed)
+        case = CASES[op](draw)
+        b, nodes, state, inputs = begin(case)
+        wide = b.emit(op, *nodes, **case.attributes)
+        exponent = b.site("rounded")
+        low = sum(value.exponent for value, _ in case.inputs)
+        state["site/rounded"] = Value(draw.site()[0].mantissa, max(-60, min(30, low + draw.integer(-4, 24))))
+        b.outputs["extent"] = b.emit("extent", wide)
+        b.outputs["saturation"] = b.emit("saturation", wide, exponent, bits=16)
+        b.outputs["result"] = b.emit("requantise", wide, exponent, bits=16)
+        if op == "convolution_weight_gradient":
+            b.outputs["result"] = b.emit("sum_groups", b.outputs["result"])
+        check(b.graph(), state, inputs, "torch")
+
+    run()
+
+
+def test_ties_to_even_without_a_producer() -> None:
+    """A wide input: nothing to join, so that the op `requantise` itself rounds."""
+    b = Builder(True, 1)
+    wide, exponent = b.input("x", (5,), WIDE, batched=False), b.site("rounded")
+    b.outputs["result"] = b.emit("requantise", wide, exponent, bits=16, ties="even")
+    b.outputs["count"] = b.emit("saturation", wide, exponent, bits=16, ties="even")
+    state = {"site/rounded": Value(np.full(16, -32768), 1)}
+    check(b.graph(), state, {"x": Value(np.array([1, 3, 5, -1, 2**17]), 0)}, "torch")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (1, 2**18), (7, 2**17), (2**18, 3), (300, 1000)])
+def test_blocks_cover_a_matrix_once(shape: tuple[int, int]) -> None:
+    seen = torch.zeros(shape, dtype=torch.int8)
+    for block in blocks(seen.shape, seen.device):
+        seen[block] += 1
+        assert seen[block].numel() <= pieces.BLOCK
+    assert bool((seen == 1).all())

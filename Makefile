@@ -6,7 +6,7 @@ RUN := $(BIN)/python
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 
-.PHONY: train test test-slow bench bench-kernels lint image clean
+.PHONY: train test test-slow bench bench-plan bench-kernels lint image clean
 
 train: $(STAMP)
 	$(BIN)/spindl train digits --data digits --float32
@@ -20,6 +20,9 @@ test-slow: $(TEST_STAMP)
 bench: $(STAMP)
 	$(RUN) bench/contraction.py
 	$(RUN) bench/step.py
+
+bench-plan: $(TEST_STAMP)
+	$(RUN) -m bench.plan
 
 bench-kernels: $(TEST_STAMP)
 	$(RUN) bench/kernels.py
@@ -43,7 +46,7 @@ $(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find native kern
 	touch $(STAMP)
 
 $(TEST_STAMP): $(STAMP)
-	$(RUN) -m pip install --quiet -c constraints.txt --no-build-isolation --editable ".[train,digits,tensorboard,board,mlperf,plot,test]"
+	$(RUN) -m pip install --quiet -c constraints.txt --no-build-isolation --editable ".[train,digits,tensorboard,board,mlperf,plot,report,test]"
 	touch $(TEST_STAMP)
 
 clean:

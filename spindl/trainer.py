@@ -60,6 +60,7 @@ from spindl.records import (
     tensorboard_sink,
     truncate_log,
 )
+from spindl.report.folder import try_report
 from spindl.run import Session, open_session
 from spindl.run_folder import check_space, locked, noted_signals
 from spindl.schedules import advance, hyper_parameters, learning_rates, restore, scheduler_state
@@ -288,6 +289,9 @@ class Trainer:
                 self.sync()
             if self.run_dir is not None:
                 self._write_weights(self.run_dir)
+                failed = try_report(self.run_dir)
+                if failed:
+                    display.note(failed)
         return Record(self.executor, self.run_dir, tuple(epochs))
 
     def evaluate(self, data: Any) -> Evaluation:

@@ -24,10 +24,11 @@ ALLOWED = {
     "emulator": {"machine", "_emulator"},
     "mlperf": {"data", "model", "train", "program", "machine", "systems"},
     "systems": {"machine", "program"},
+    "report": {"plan", "program", "graph", "machine"},
 }
 """Room -> rooms it may import. `spindl.errors` is everybody's. Rooms not listed (cli, trainer, ...) may use all."""
 
-TORCH_FREE = {"plan", "number", "machine", "data", "graph", "program", "emulator", "systems"}
+TORCH_FREE = {"plan", "number", "machine", "data", "graph", "program", "emulator", "systems", "report"}
 
 
 def imports(path: Path) -> set[str]:

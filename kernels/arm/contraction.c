@@ -123,7 +123,7 @@ APART static void sum_exactly(call *c, const contraction *n, const spindl_pixel 
 
 /* Results of some pixels by their definition. After a sweep whose sums did not fit, `swept` is true: wrapped sums have
  * been added where results are added. */
-HOT APART static void define(call *c, const contraction *n, const spindl_pixel *pixels, uint32_t count, bool swept) {
+APART static void define(call *c, const contraction *n, const spindl_pixel *pixels, uint32_t count, bool swept) {
     for (; count; count--, pixels++) {
         sum_exactly(c, n, pixels);
         for (uint32_t i = 0; i < n->groups * n->columns; i++) {

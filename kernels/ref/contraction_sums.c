@@ -27,15 +27,22 @@ static mantissas behind(mantissas from, int32_t bytes) {
     return (mantissas)(const void *)((const uint8_t *)from + bytes);
 }
 
+/* Addresses are counted in bytes here: nothing is called, since a Thumb function is not inlined. */
 PRODUCTS int64_t spindl_dot(mantissas a, int32_t a_step, mantissas b, int32_t b_step, uint32_t count) {
+    const uint8_t *x = (const uint8_t *)a, *y = (const uint8_t *)b;
     int64_t sum = 0;
-    for (; count; count--, a = behind(a, a_step), b = behind(b, b_step)) sum += (int64_t)*a * *b;
+    for (; count; count--, x += a_step, y += b_step) {
+        sum += (int64_t)*(mantissas)(const void *)x * *(mantissas)(const void *)y;
+    }
     return sum;
 }
 
 PRODUCTS void spindl_add_products(spindl_wide *sums, mantissas a, int32_t a_step, mantissas b, int32_t b_step,
                                   uint32_t count) {
-    for (; count; count--, a = behind(a, a_step), b = behind(b, b_step)) *sums++ += (int64_t)*a * *b;
+    const uint8_t *x = (const uint8_t *)a, *y = (const uint8_t *)b;
+    for (; count; count--, x += a_step, y += b_step) {
+        *sums++ += (int64_t)*(mantissas)(const void *)x * *(mantissas)(const void *)y;
+    }
 }
 
 spindl_window spindl_window_of(const spindl_tile *t, uint32_t i, uint32_t j) {

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from spindl.cli.compare_systems import compare_systems
 from spindl.cli.mlperf import mlperf
+from spindl.cli.report import report
 from spindl.errors import SpindlError
 from spindl.settings import SettingsError, merged, read_config
 
@@ -90,7 +91,9 @@ def train(
         str | None,
         typer.Option("--on", "--executor", help="sim, emu (the emulated machine), or interpreter (slow): equal bits."),
     ] = None,
-    machine: Annotated[str | None, typer.Option("--machine", help="For --on emu: spin3.")] = None,
+    machine: Annotated[
+        str | None, typer.Option("--machine", help="For --on emu: spin3, or spin3:4 for 4 of its chips.")
+    ] = None,
     threads: Threads = None,
     run_dir: Annotated[
         str | None, typer.Option("--run-dir", help="Folder of the run; by default a new one in runs/.")
@@ -278,3 +281,4 @@ def doctor() -> None:
 
 app.command()(mlperf)
 app.command()(compare_systems)
+app.command()(report)

@@ -20,6 +20,7 @@ from spindl.program.files import write_atomically
 from spindl.progress import percent
 from spindl.recipe import build_data, build_formats, build_loss, build_model, build_optimizer, build_schedule
 from spindl.records import LOG, Record
+from spindl.report.folder import PAGE, try_report
 from spindl.settings import RUN_ONLY, SettingsError, TrainSettings, checked, names
 from spindl.trainer import CHECKPOINTS, SETTINGS_FILE, WEIGHTS_FILE, Trainer
 
@@ -87,6 +88,7 @@ def run(settings: TrainSettings) -> None:
         write_atomically(
             run_dir / FLOAT32_FILE, (json.dumps([asdict(epoch) for epoch in twin], indent=1) + "\n").encode()
         )
+        try_report(run_dir)  # again, with the twin's curves
     _print_result(console, record, twin, run_dir)
 
 
@@ -204,6 +206,7 @@ def _print_result(console: Console, record: Record, twin: tuple[Float32Epoch, ..
     best = CheckpointFolder(run_dir / CHECKPOINTS).best()
     rows = {
         "files": run_dir,
+        "report": run_dir / PAGE,
         "log": run_dir / LOG,
         "weights": run_dir / WEIGHTS_FILE,
         "best checkpoint": best,

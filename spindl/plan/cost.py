@@ -6,13 +6,14 @@ transfers are slower while many cores load. Constants come from spindl.machine a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from spindl.machine import CHIP
 from spindl.plan.ask import cycles
 from spindl.plan.deal import Placed
-from spindl.plan.plan import Plan
+from spindl.plan.plan import Phase, Plan
 from spindl.plan.task import Call
 from spindl.program import costs
 from spindl.program.overlays import overlay_of
@@ -45,6 +46,73 @@ class PhaseCost:
     nodes: Mapping[int, int]
 
 
+Activity = Literal["runtime", "wait", "kernel", "load", "store"]
+"""What a span of time goes to: the core's first three, or a transfer of its DMA engine."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Something that a core (or its DMA engine) does from `start` to `end`, in cycles since its phase began.
+
+    Attributes:
+        activity: what.
+        placed, call: the task and the call that it is for.
+        move: number of the move among the call's loads or stores, for transfers.
+    """
+
+    activity: Activity
+    start: float
+    end: float
+    placed: Placed
+    call: Call
+    move: int = 0
+
+
+_Record = Callable[[Span], None]
+
+
+def _unrecorded(span: Span) -> None:
+    """A prediction needs no spans."""
+
+
+def time_line(plan: Plan) -> tuple[tuple[tuple[Span, ...], ...], ...]:
+    """What each core does in each phase, in the order of time: the same walk that `predict` sums up."""
+    known: dict[tuple[object, ...], int] = {}
+    result = []
+    there = [0] * plan.machine.cores
+    for phase in plan.phases:
+        calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
+        kernels = [[_kernel(call, known) for call in each] for each in calls]
+        brings = [_brings(each, there, core) for core, each in enumerate(calls)]
+        _, rate, crowded = _rates(phase, kernels, brings)
+        cores = []
+        for tasks, each, codes in zip(phase.cores, kernels, brings, strict=True):
+            spans: list[Span] = []
+            _walk(tasks, each, codes, rate, crowded, spans.append)
+            cores.append(tuple(spans))
+        result.append(tuple(cores))
+    return tuple(result)
+
+
+def _rates(
+    phase: Phase, kernels: Sequence[Sequence[int]], brings: Sequence[Sequence[bool]]
+) -> tuple[float, float, float]:
+    """(cycles of the phase, bytes per cycle of an engine, the same while all cores load)."""
+    calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
+    usual = [call for each in calls for call in each if call.condition is None]
+    moved = sum(move.bytes * move.rows for call in usual for move in (*call.loads, *call.stores))
+    busy = sum(1 for each in calls if each)
+    crowded = _SDRAM / max(1, busy)
+    walk = rate = 0.0
+    for _ in range(3):  # how busy SDRAM is depends on how long the phase takes
+        share = min(1.0, moved / _SDRAM / walk) if walk else 1.0
+        rate = min(_ENGINE, _SDRAM / max(1.0, 1 + share * (busy - 1)))
+        walk = max(
+            (_walk(*core, rate, crowded) for core in zip(phase.cores, kernels, brings, strict=True)), default=0.0
+        )
+    return walk, rate, crowded
+
+
 def predict(plan: Plan) -> tuple[PhaseCost, ...]:
     """The cost of every phase."""
     known: dict[tuple[object, ...], int] = {}
@@ -57,18 +125,7 @@ def predict(plan: Plan) -> tuple[PhaseCost, ...]:
         usual = [call for each in calls for call in each if call.condition is None]
         read = sum(move.bytes * move.rows for call in usual for move in call.loads)
         written = sum(move.bytes * move.rows for call in usual for move in call.stores)
-        busy = sum(1 for each in calls if each)
-        walk = 0.0
-        for _ in range(3):  # how busy SDRAM is depends on how long the phase takes
-            share = min(1.0, (read + written) / _SDRAM / walk) if walk else 1.0
-            rate = min(_ENGINE, _SDRAM / max(1.0, 1 + share * (busy - 1)))
-            walk = max(
-                (
-                    _walk(tasks, each, codes, rate, _SDRAM / max(1, busy))
-                    for tasks, each, codes in zip(phase.cores, kernels, brings, strict=True)
-                ),
-                default=0.0,
-            )
+        walk, _, _ = _rates(phase, kernels, brings)
         barrier = costs.barrier(plan.machine.cores) if number else 0
         nodes: dict[int, int] = {}
         for each, times in zip(calls, kernels, strict=True):
@@ -104,7 +161,12 @@ def _brings(calls: Sequence[Call], there: list[int], core: int) -> list[bool]:
 
 
 def _walk(
-    tasks: Sequence[Placed], kernels: Sequence[int], brings: Sequence[bool], rate: float, crowded: float
+    tasks: Sequence[Placed],
+    kernels: Sequence[int],
+    brings: Sequence[bool],
+    rate: float,
+    crowded: float,
+    record: _Record = _unrecorded,
 ) -> float:
     """Cycles of one core for one phase; the first loads come while all cores load (`crowded`)."""
     now, engine, asked = 0.0, 0.0, 0.0
@@ -123,16 +185,29 @@ def _walk(
             engine = max(engine, begun)
             if brings[number]:  # at the start of a phase others have theirs already
                 engine += latency + costs.OVERLAY_BYTES / (rate if number else _ENGINE)
-            for move in loads:
+                record(Span("load", begun, engine, placed, call))
+            for k, move in enumerate(loads):
+                start = engine
                 engine += move.rows * latency + move.rows * move.bytes / (crowded if number == 0 else rate)
+                record(Span("load", start, engine, placed, call, k))
             loaded = engine if loads or brings[number] else 0.0
+            start = now
             now += costs.step(bool(call.kernel) and not skipped, len(loads), len(stores), rows) + block / 4
+            record(Span("runtime", start, now, placed, call))
+            start = now
             now = max(now, loaded, stored[0])
+            record(Span("wait", start, now, placed, call))
             asked, early = now, True
+            start = now
             now += kernels[number]
+            record(Span("kernel", start, now, placed, call))
             engine = max(engine, now)
-            for move in stores:
+            for k, move in enumerate(stores):
+                start = engine
                 engine += move.rows * latency + move.rows * move.bytes / rate
+                record(Span("store", start, engine, placed, call, k))
             stored = [stored[1], engine if stores else 0.0]
             number += 1
+            if engine > now and placed is tasks[-1] and call is placed.task.calls[-1]:
+                record(Span("wait", now, engine, placed, call))
     return max(now, engine)

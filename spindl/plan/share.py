@@ -17,13 +17,12 @@ from spindl.plan.jobs import Job
 from spindl.plan.layout import element_bytes, value_bytes
 from spindl.plan.task import At, Call, Move, Regions, Task, pieces, shares
 from spindl.plan.tiles.channels import load_part_sums
+from spindl.program.stream import FIRST_STREAM
 
 CROSSING = frozenset({"channel_sum", "channel_dot", "sum_groups", "batch_sum"})
 """Ops whose results are sums over images."""
 BLOCK_BYTES = 4 * 1000
 """Of one block of a stream (at most 1,023 words)."""
-FIRST_STREAM = 64
-"""Even; chip c sends stream FIRST_STREAM + 2 c, answers come as the stream behind it."""
 
 
 def share_of(graph: Graph, chips: int) -> Graph:

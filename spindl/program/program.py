@@ -27,7 +27,7 @@ from spindl.program.machine import ChipProgram
 
 FORMAT_VERSION = 1
 _MANIFEST = "program.json"
-_NO_CHIPS: Mapping[str, ChipProgram] = MappingProxyType({})
+_NO_CHIPS: Mapping[str, tuple[ChipProgram, ...]] = MappingProxyType({})
 _OLDEST_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -46,13 +46,13 @@ class Program:
     Attributes:
         graphs: integer graphs by name: "train", "evaluate" and the like. They share the names of their states.
         metadata: JSON values that say what the graphs were made from: model, loss, formats, batch, versions and so on.
-        chips: what a machine needs of each graph, once it is planned. A program's file and digest do not hold it: it
-            follows from the graphs and the machine.
+        chips: what each chip of a machine needs of each graph, once it is planned. A program's file and digest do not
+            hold it: it follows from the graphs and the machine.
     """
 
     graphs: Mapping[str, Graph]
     metadata: Mapping[str, Any]
-    chips: Mapping[str, ChipProgram] = field(default_factory=lambda: _NO_CHIPS)
+    chips: Mapping[str, tuple[ChipProgram, ...]] = field(default_factory=lambda: _NO_CHIPS)
 
     def digest(self) -> str:
         """SHA-256 of what the graphs mean (names of layers, source lines and metadata do not count)."""

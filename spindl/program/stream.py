@@ -33,6 +33,9 @@ BLOCK_NUMBERS = 1 << BLOCK_BITS
 STREAM_MASK = (1 << STREAM_BITS) - 1 << (BLOCK_BITS + PLACE_BITS)
 """Bits of a key that say which stream: the mask of its router entries."""
 
+FIRST_STREAM = 64
+"""Even; in exchanges between chips, chip c sends stream FIRST_STREAM + 2 c, and is answered by the one behind it."""
+
 Packet = tuple[int, int]
 """(key, payload), both 32 bits."""
 

@@ -1,7 +1,7 @@
 """A machine that SC&MP runs, through the unmodified SpiNNMan: what the executors `emu` and `board` share.
 
-One chip computes. Its SDRAM holds, in one block: records and schedules of the cores, and the data of each graph of the
-Program. A step is: inputs written, each core's command word, the doorbell (a signal), the answers, outputs read.
+The SDRAM of each chip holds, in one block, records and schedules of its cores, and the data of the Program's graphs.
+A step is: inputs written, each core's command word, the doorbell (a signal), the answers, outputs read.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from time import monotonic, sleep
 from typing import Any
 
 from spindl.graph.operations import Value
+from spindl.machine import Topology
+from spindl.machine.topology import XY
 from spindl.program import Program, State
-from spindl.program.core import COMMANDS, CORE, STEP_COUNTERS
-from spindl.program.image import load_image
+from spindl.program.core import COMMANDS, CORE
+from spindl.program.image import Image, load_image
 from spindl.program.load import TEXT_BYTES, ChipLoad, CoreName, CoreResult, Setting, chip_load, core_result
 from spindl.program.machine import ChipProgram, relocated
-from spindl.program.schedule import encode
+from spindl.program.schedule import Schedule, encode
+from spindl.program.stream import FIRST_STREAM
 from spindl.run import chip
 from spindl.run.interface import Commit, RunError
+from spindl.run.routes import exchange_entries, nearest
 
 APPLICATION = 33
 """SC&MP's number of our program."""
@@ -48,21 +52,87 @@ class ChipMemory:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A graph on the chip: its program, its memory, and per commit each core's (schedule address, bytes)."""
+    """A graph on a chip: its program, its memory, and per commit each core's (schedule address, bytes)."""
 
     program: ChipProgram
     memory: ChipMemory
     schedules: Mapping[str, tuple[tuple[int, int], ...]]
 
 
-class MonitoredChip:
-    """One chip of a machine whose cores walk through the schedules of a Program."""
+@dataclass(frozen=True)
+class _Chip:
+    """One chip: its coordinates, its cores' names, its graphs, what its cores read and leave."""
 
-    def __init__(self, transceiver: Any, program: Program, xy: tuple[int, int] = (0, 0)) -> None:
-        """Loads image, records, schedules and constants, and starts the cores; they wait for the first command.
+    xy: XY
+    names: tuple[CoreName, ...]
+    graphs: Mapping[str, _Loaded]
+    load: ChipLoad
+
+
+def _load(transceiver: Any, image: Image, xy: XY, number: int, parts: Mapping[str, ChipProgram], chips: int) -> _Chip:
+    """Everything of one chip into one block of SDRAM: data of each graph, then schedules, then records.
+
+    Raises:
+        RunError: the chip has too few cores, or its graphs are planned for different numbers of cores.
+    """
+    counts = {len(part.schedules["all"]) for part in parts.values()}
+    if len(counts) != 1:
+        raise RunError("the graphs of the program are planned for different numbers of cores", "program")
+    table = bytes(transceiver.read_memory(*xy, _PHYSICAL_NUMBERS, 20))
+    names = tuple(CoreName(core, table[core]) for core in range(1, counts.pop() + 1))
+    if any(name.physical == 0xFF for name in names):
+        raise RunError(f"chip {xy} has fewer than {len(names)} working cores", "machine", "plan for fewer cores")
+
+    def stamped(schedule: Schedule, start: int = 0) -> bytes:
+        return encode(replace(relocated(schedule, start), image=image.version))
+
+    at, offsets, places = 0, {}, {}
+    for graph, part in parts.items():
+        offsets[graph] = at
+        at += -(-part.bytes // _ALIGN) * _ALIGN
+    data_end = at
+    for graph, part in parts.items():
+        for commit, schedules in part.schedules.items():
+            for core, schedule in enumerate(schedules):
+                places[graph, commit, core] = at
+                at += -(-len(stamped(schedule)) // _ALIGN) * _ALIGN
+    records = at
+    first = [stamped(schedule) for schedule in next(iter(parts.values())).schedules["all"]]
+    setting = Setting(
+        ((0, data_end, True), (data_end, records, False)), chips, time_out=5000, step_counters=False, command="NONE"
+    )
+    room = chip_load(image, first, names, 0, setting, chip=number).end + _ALIGN
+    base = transceiver.malloc_sdram(*xy, records + room + _ALIGN, APPLICATION, 1)
+    base += -base % _ALIGN
+    graphs = {}
+    for graph, part in parts.items():
+        start = base + offsets[graph]
+        memory = ChipMemory(transceiver, xy, start)
+        chip.write_contents(part, memory)
+        tables: dict[str, tuple[tuple[int, int], ...]] = {}
+        for commit, schedules in part.schedules.items():
+            lines = []
+            for core, schedule in enumerate(schedules):
+                data = stamped(schedule, start)
+                transceiver.write_memory(*xy, base + places[graph, commit, core], data)
+                lines.append((base + places[graph, commit, core], len(data)))
+            tables[commit] = tuple(lines)
+        graphs[graph] = _Loaded(part, memory, tables)
+    regions = ((base, base + data_end, True), (base + data_end, base + records, False))
+    load = chip_load(image, first, names, base + records, replace(setting, regions=regions), chip=number)
+    for address, content in load.writes:
+        transceiver.write_memory(*xy, address, content)
+    return _Chip(xy, names, graphs, load)
+
+
+class MonitoredMachine:
+    """Chips of a machine whose cores walk through the schedules of a Program."""
+
+    def __init__(self, transceiver: Any, topology: Topology, program: Program) -> None:
+        """Loads image, records, schedules, constants and routes, and starts the cores; they wait for a command.
 
         Raises:
-            RunError: the Program has no plan, the chip too few cores, or the cores do not start.
+            RunError: the Program has no plan, the machine too few chips or cores, or the cores do not start.
         """
         from spinn_machine import CoreSubsets
         from spinnman.messages.scp.enums import Signal
@@ -70,80 +140,48 @@ class MonitoredChip:
 
         if not program.chips:
             raise RunError("the program has no plan", "program", "plan it for the machine first")
-        self.transceiver, self.xy, self._signal, self._states = transceiver, xy, Signal, CPUState
-        counts = {len(each.schedules["all"]) for each in program.chips.values()}
-        if len(counts) != 1:
-            raise RunError("the graphs of the program are planned for different numbers of cores", "program")
-        self.image = load_image()
-        cores = range(1, counts.pop() + 1)
+        self.transceiver, self._signal, self._states = transceiver, Signal, CPUState
+        image = load_image()
+        count = max(len(parts) for parts in program.chips.values())
+        if any(len(parts) != count for parts in program.chips.values()):
+            raise RunError("the graphs of the program are planned for different numbers of chips", "program")
+        places = nearest(topology, count)
+        self.chips = tuple(
+            _load(transceiver, image, xy, k, {graph: parts[k] for graph, parts in program.chips.items()}, count)
+            for k, xy in enumerate(places)
+        )
+        if count > 1:
+            self._load_routes(topology, places)
         self.subsets = CoreSubsets()
-        for core in cores:
-            self.subsets.add_processor(*xy, core)
-        table = bytes(transceiver.read_memory(*xy, _PHYSICAL_NUMBERS, 20))
-        names = [CoreName(core, table[core]) for core in cores]
-        if any(name.physical == 0xFF for name in names):
-            raise RunError(f"chip {xy} has fewer than {len(names)} working cores", "machine", "plan for fewer cores")
-        self._load(program, names)
-        for name, record in zip(names, self.load.records, strict=True):
-            transceiver.write_user(*xy, name.virtual, UserRegister.USER_0, record)
+        for each in self.chips:
+            for name, record in zip(each.names, each.load.records, strict=True):
+                self.subsets.add_processor(*each.xy, name.virtual)
+                transceiver.write_user(*each.xy, name.virtual, UserRegister.USER_0, record)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "spindl.aplx"
-            file.write_bytes(self.image.aplx)
+            file.write_bytes(image.aplx)
             transceiver.execute_flood(self.subsets, str(file), APPLICATION, wait=True)
         self._wait_for(CPUState.READY)
         transceiver.send_signal(APPLICATION, Signal.START)
         self._wait_for(CPUState.PAUSED)
         self._sequence = 1
 
-    def _load(self, program: Program, names: list[CoreName]) -> None:
-        """Everything into one block of SDRAM: data of each graph, then schedules, then records."""
-        at, offsets = 0, {}
-        for graph, part in program.chips.items():
-            offsets[graph] = at
-            at += -(-part.bytes // _ALIGN) * _ALIGN
-        data_end = at
-        sizes = {
-            (graph, commit, core): len(encode(self._stamped(schedule)))
-            for graph, part in program.chips.items()
-            for commit, schedules in part.schedules.items()
-            for core, schedule in enumerate(schedules)
-        }
-        places = {}
-        for key, size in sizes.items():
-            places[key] = at
-            at += -(-size // _ALIGN) * _ALIGN
-        records = at
-        largest = max(program.chips.values(), key=lambda part: sum(len(s.steps) for s in part.schedules["all"]))
-        room = sum(len(encode(self._stamped(s))) + 64 * len(s.steps) + 4096 for s in largest.schedules["all"])
-        room += len(self.image.overlays)
-        base = self.transceiver.malloc_sdram(*self.xy, records + room, APPLICATION, 1)
-        base += -base % _ALIGN
-        self.loaded: dict[str, _Loaded] = {}
-        for graph, part in program.chips.items():
-            start = base + offsets[graph]
-            memory = ChipMemory(self.transceiver, self.xy, start)
-            chip.write_contents(part, memory)
-            tables: dict[str, tuple[tuple[int, int], ...]] = {}
-            for commit, schedules in part.schedules.items():
-                lines = []
-                for core, schedule in enumerate(schedules):
-                    data = encode(self._stamped(relocated(schedule, start)))
-                    address = base + places[graph, commit, core]
-                    self.transceiver.write_memory(*self.xy, address, data)
-                    lines.append((address, len(data)))
-                tables[commit] = tuple(lines)
-            self.loaded[graph] = _Loaded(part, memory, tables)
-        setting = Setting(
-            ((base, base + data_end, True), (base + data_end, base + records, False)), command="NONE", time_out=5000
-        )
-        first = [encode(self._stamped(schedule)) for schedule in largest.schedules["all"]]
-        self.load: ChipLoad = chip_load(self.image, first, names, base + records, setting)
-        assert self.load.end <= base + records + room
-        for address, content in self.load.writes:
-            self.transceiver.write_memory(*self.xy, address, content)
+    def _load_routes(self, topology: Topology, places: list[XY]) -> None:
+        from spinn_machine import MulticastRoutingEntry, RoutingEntry
 
-    def _stamped(self, schedule: Any) -> Any:
-        return replace(schedule, image=self.image.version)
+        wanted = exchange_entries(topology, places, FIRST_STREAM)
+        for each in self.chips:
+            entries = [
+                MulticastRoutingEntry(
+                    entry.key,
+                    entry.mask,
+                    RoutingEntry(
+                        processor_ids=[each.names[core].physical for core in entry.cores], link_ids=list(entry.links)
+                    ),
+                )
+                for entry in wanted[each.xy]
+            ]
+            self.transceiver.load_multicast_routes(*each.xy, entries, APPLICATION)
 
     def _wait_for(self, *states: Any) -> None:
         bad = frozenset({self._states.RUN_TIME_EXCEPTION, self._states.WATCHDOG})
@@ -152,54 +190,47 @@ class MonitoredChip:
         )
 
     def run(self, graph: str, commit: str) -> None:
-        """One step: command, doorbell, answers. Raises RunError with the cores' errors, or when none answers."""
+        """One step: commands, doorbell, answers. Raises RunError with the cores' errors, or if one does not answer."""
         self._sequence += 1
         command = self._sequence << 8 | COMMANDS["RUN"]
-        for record, (address, size) in zip(self.load.records, self.loaded[graph].schedules[commit], strict=True):
-            self._put(record, "schedule", address, size)
-            self._put(record, "command", command)
+        for each in self.chips:
+            for record, (address, size) in zip(each.load.records, each.graphs[graph].schedules[commit], strict=True):
+                self._put(each.xy, record, "schedule", address, size)
+                self._put(each.xy, record, "command", command)
         self.transceiver.send_signal(APPLICATION, self._signal.USER_0)
         end, pause = monotonic() + _WAIT, 0.001
-        while True:
-            records = [self._get(record) for record in self.load.records[:1]]
-            if any(each["error"] for each in records):
-                self._raise()
-            if all(each["answer"] == command for each in records):
-                break
-            if monotonic() > end:
-                self._raise()
-            sleep(pause)
-            pause = min(2 * pause, 0.05)
-        for record in self.load.records:
-            each = self._get(record)
-            if each["error"] or each["answer"] != command:
-                self._raise()
+        for each in self.chips:  # the first core of each, then all of them
+            for record in each.load.records:
+                while (values := self._get(each.xy, record))["answer"] != command or values["error"]:
+                    if values["error"] or monotonic() > end:
+                        self._raise()
+                    sleep(pause)
+                    pause = min(2 * pause, 0.05)
 
-    def _put(self, record: int, field: str, *values: int) -> None:
+    def _put(self, xy: XY, record: int, field: str, *values: int) -> None:
         data = b"".join(value.to_bytes(4, "little") for value in values)
-        self.transceiver.write_memory(*self.xy, record + _FIELDS[field], data)
+        self.transceiver.write_memory(*xy, record + _FIELDS[field], data)
 
-    def _get(self, record: int) -> dict[str, int]:
-        return CORE.unpack(bytes(self.transceiver.read_memory(*self.xy, record, CORE.layout.size)))
+    def _get(self, xy: XY, record: int) -> dict[str, int]:
+        return CORE.unpack(bytes(self.transceiver.read_memory(*xy, record, CORE.layout.size)))
 
-    def results(self) -> list[CoreResult]:
-        """What each core left of the last step."""
+    def results(self) -> list[tuple[XY, int, CoreResult]]:
+        """What each core left of the last step: its chip, its virtual number, its counters and errors."""
         found = []
-        for record, (counters, steps) in zip(self.load.records, self.load.step_counters, strict=True):
-            data = bytes(self.transceiver.read_memory(*self.xy, record, CORE.layout.size))
-            text = bytes(self.transceiver.read_memory(*self.xy, CORE.unpack(data)["text"], TEXT_BYTES))
-            size = steps * STEP_COUNTERS.layout.size
-            table = bytes(self.transceiver.read_memory(*self.xy, counters, size)) if size else b""
-            found.append(core_result(data, text, table))
+        for each in self.chips:
+            for name, record in zip(each.names, each.load.records, strict=True):
+                data = bytes(self.transceiver.read_memory(*each.xy, record, CORE.layout.size))
+                text = bytes(self.transceiver.read_memory(*each.xy, CORE.unpack(data)["text"], TEXT_BYTES))
+                found.append((each.xy, name.virtual, core_result(data, text, b"")))
         return found
 
     def _raise(self) -> None:
         lines = [
-            f"core {core}: {result.error}" if result.error else f"core {core} has not finished"
-            for core, result in enumerate(self.results())
+            f"chip {xy} core {core}: {result.error or 'has not finished'}"
+            for xy, core, result in self.results()
             if result.error or not result.finished
         ]
-        raise RunError("; ".join(lines[:4]) or "the cores do not answer", f"chip {self.xy}")
+        raise RunError("; ".join(lines[:4]) or "the cores do not answer", "machine")
 
     def stop(self) -> None:
         """Stops the cores' program and frees its memory."""
@@ -212,42 +243,54 @@ class MonitoredSession:
     def __init__(self, program: Program, state: State) -> None:
         self._program = program
         self._values = dict(state.values)
-        self._chip: MonitoredChip | None = None
+        self._running: MonitoredMachine | None = None
         self._at: str | None = None  # the graph in whose memory the states are
 
-    def connect(self) -> Any:
-        """A SpiNNMan transceiver of the running machine."""
+    def connect(self) -> tuple[Any, Topology]:
+        """A SpiNNMan transceiver of the running machine, and its chips."""
         raise NotImplementedError
 
-    def _ready(self, graph: str) -> MonitoredChip:
+    def _ready(self, graph: str) -> MonitoredMachine:
         if graph not in self._program.chips:
             raise RunError(f"graph '{graph}' has no plan", "program", "plan it for the machine first")
-        if self._chip is None:
-            self._chip = MonitoredChip(self.connect(), self._program)
+        if self._running is None:
+            self._running = MonitoredMachine(*self.connect(), self._program)
         if self._at != graph:
             self._values |= self._states()
-            loaded = self._chip.loaded[graph]
-            chip.write_states(loaded.program, loaded.memory, self._values)
+            self._write_states(graph, self._values)
             self._at = graph
-        return self._chip
+        return self._running
+
+    def _write_states(self, graph: str, values: Mapping[str, Value]) -> None:
+        assert self._running is not None
+        for each in self._running.chips:
+            chip.write_states(each.graphs[graph].program, each.graphs[graph].memory, values)
 
     def _states(self) -> dict[str, Value]:
-        if self._chip is None or self._at is None:
+        """The State of the first chip; all hold the same."""
+        if self._running is None or self._at is None:
             return {}
-        loaded = self._chip.loaded[self._at]
+        loaded = self._running.chips[0].graphs[self._at]
         return chip.read_states(loaded.program, loaded.memory)
 
     def step(self, graph: str, inputs: Mapping[str, Value], commit: Commit = "all") -> dict[str, Value]:
         """One step of a graph."""
         machine = self._ready(graph)
-        loaded = machine.loaded[graph]
         before = self._states() if commit == "none" else None
-        chip.write_inputs(loaded.program, loaded.memory, inputs)
+        loaded = [each.graphs[graph] for each in machine.chips]
+        for each in loaded:
+            chip.write_inputs(each.program, each.memory, inputs)
         machine.run(graph, "all" if commit == "all" else "sites")
-        outputs = chip.read_outputs(loaded.program, loaded.memory)
+        outputs = chip.joined_outputs(
+            [chip.read_outputs(each.program, each.memory) for each in loaded], loaded[0].program
+        )
         if before is not None:
-            chip.write_states(loaded.program, loaded.memory, before)
+            self._write_states(graph, before)
         return outputs
+
+    def results(self) -> list[tuple[XY, int, CoreResult]]:
+        """What each core left of the last step; empty before the first."""
+        return [] if self._running is None else self._running.results()
 
     def state(self) -> dict[str, Value]:
         """The present values of all states."""
@@ -255,9 +298,9 @@ class MonitoredSession:
 
     def close(self) -> None:
         """Stops the cores. Closing twice is allowed."""
-        if self._chip is not None:
+        if self._running is not None:
             self._values |= self._states()
             self._at = None
-            self._chip.stop()
-            self._chip.transceiver.close()
-            self._chip = None
+            self._running.stop()
+            self._running.transceiver.close()
+            self._running = None

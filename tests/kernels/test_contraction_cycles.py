@@ -16,14 +16,15 @@ LAYOUTS = {"NT", "NN", "TN"}
 
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_cycles(name: str) -> None:
-    """Within 2 % of what is declared (6 % with few channels); not slower than recorded (by a thousandth).
+    """Within 2 % of what is declared (6 % with few channels, 10 % with one); at most a thousandth above the record.
 
     A faster kernel needs a new record: python bench/kernels.py --record
     """
     direction, case, options = CASES[name]
     _, result = run_case(case, direction, "arm", site=seen_before(case, direction), **options)
     declared = arguments_of(case, direction, **options).cycles
-    tolerance = 0.06 if min(case.inputs, case.outputs) <= 4 else 0.02
+    fewest = min(case.inputs, case.outputs)
+    tolerance = 0.1 if fewest == 1 else 0.06 if fewest <= 4 else 0.02
     assert abs(declared - result.cycles) <= tolerance * result.cycles
     assert result.cycles <= 1.001 * RECORDED[name]
 

@@ -12,7 +12,7 @@ from io import StringIO
 from typing import Any
 
 from spindl.emulator import Machine, emulate
-from spindl.machine import parse_topology
+from spindl.machine import Topology, parse_topology
 from spindl.program import Program, State
 from spindl.run.interface import RunError
 from spindl.run.monitored import MonitoredSession
@@ -50,7 +50,7 @@ class EmulatedSession(MonitoredSession):
         """The emulated machine; None before the first step."""
         return self._machine
 
-    def connect(self) -> Any:
+    def connect(self) -> tuple[Any, Topology]:
         """Boots the machine, and connects SpiNNMan with it."""
         from spinn_utilities.config_holder import clear_cfg_files, set_config
         from spinnman.config_setup import add_spinnman_cfg
@@ -73,7 +73,7 @@ class EmulatedSession(MonitoredSession):
             transceiver.discover_scamp_connections()
             writer.set_transceiver(transceiver)
             writer.set_machine(transceiver.get_machine_details())
-        return transceiver
+        return transceiver, self._machine.topology
 
     def close(self) -> None:
         """Stops the cores and switches the machine off."""
@@ -87,4 +87,5 @@ def open_session(
     program: Program, state: State, *, device: str = "spin3", threads: int | None = None
 ) -> EmulatedSession:
     """A Session on an emulated machine; `device` names it. Raises RunError for one that cannot be driven."""
-    return EmulatedSession(program, state, "spin3" if device == "cpu" else device, threads)
+    name = device.partition(":")[0]  # behind it the number of chips that the program is planned for
+    return EmulatedSession(program, state, "spin3" if name == "cpu" else name, threads)

@@ -1,0 +1,129 @@
+"""A step as a Perfetto trace: what cores, DMA engines and links do, for Perfetto's viewer or its trace_processor.
+
+    process = a chip                          (and one for the step as a whole: its phases)
+    thread  = a core, a DMA engine, a link
+    slice   = a kernel, a wait, a transfer; its category says which
+
+One core clock cycle is written as its time in nanoseconds (5 ns at 200 MHz), rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from spindl.program.files import write_atomically
+from spindl.report.errors import ReportError
+from spindl.report.model import StepReport, Work
+
+CATEGORIES: Mapping[Work, str] = {
+    "products": "kernel",
+    "kernel": "kernel",
+    "runtime": "runtime",
+    "wait_dma": "wait",
+    "wait_barrier": "wait",
+    "stream": "stream",
+}
+_SEQUENCE = 1
+_STEP = 1
+
+_Slice = tuple[float, float, str, str, Mapping[str, str | int]]
+"""Start and end in cycles, name, category, annotations."""
+
+
+def write_trace(step: StepReport, path: Path) -> None:
+    """Write a step's trace. Raises ReportError without the perfetto package, RunFolderError if it cannot be written."""
+    write_atomically(path, trace_bytes(step))
+
+
+def trace_bytes(step: StepReport) -> bytes:
+    """A step's trace as the bytes of a Trace message. Raises ReportError without the perfetto package."""
+    if find_spec("perfetto") is None:
+        raise ReportError("the package perfetto is not installed", "trace", "pip install 'spindl[report]'")
+    from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as messages
+
+    trace = messages.Trace()
+    writer = _Writer(trace, messages, 1e9 / step.clock)
+    writer.process(_STEP, 1, f"step: {step.graph} on {step.machine} ({step.origin.label})")
+    writer.thread(_STEP + 1, 1, 1, "phases")
+    writer.slices(_STEP + 1, [(p.start, p.end, p.name, "phase", {}) for p in step.phases])
+    track = 10
+    chips = sorted({line.chip for line in step.timelines} | {use.chip for use in step.links})
+    for number, chip in enumerate(chips):
+        pid, thread = number + 2, 1
+        writer.process(track, pid, f"chip {chip[0]},{chip[1]} ({step.origin.label})")
+        track += 1
+        for line in (each for each in step.timelines if each.chip == chip):
+            writer.thread(track, pid, thread, f"core {line.core}")
+            writer.slices(track, (_core_slice(s) for s in line.slices))
+            track, thread = track + 1, thread + 1
+            if line.transfers:
+                writer.thread(track, pid, thread, f"core {line.core} DMA")
+                writer.slices(track, (_transfer_slice(t) for t in line.transfers))
+                track, thread = track + 1, thread + 1
+        for use in (each for each in step.links if each.chip == chip):
+            writer.thread(track, pid, thread, f"link {use.link}")
+            writer.slices(track, ((t.start, t.end, t.name, "link", {"bytes": t.bytes}) for t in use.slices))
+            track, thread = track + 1, thread + 1
+    return bytes(trace.SerializeToString())
+
+
+def _core_slice(piece: Any) -> _Slice:
+    name = f"{piece.layer} {piece.stage}: {piece.name}" if piece.layer else piece.name
+    notes = {"layer": piece.layer, "stage": piece.stage} if piece.layer else {}
+    return piece.start, piece.end, name, CATEGORIES[piece.work], notes
+
+
+def _transfer_slice(each: Any) -> _Slice:
+    way = "to SDRAM" if each.to_sdram else "to DTCM"
+    return each.start, each.end, f"{each.name} {way}", "dma", {"bytes": each.bytes}
+
+
+class _Writer:
+    """Appends packets to a trace."""
+
+    def __init__(self, trace: Any, messages: Any, cycle: float) -> None:
+        self._trace, self._messages, self._cycle = trace, messages, cycle
+
+    def _packet(self) -> Any:
+        packet = self._trace.packet.add()
+        packet.trusted_packet_sequence_id = _SEQUENCE
+        return packet
+
+    def process(self, track: int, pid: int, name: str) -> None:
+        descriptor = self._packet().track_descriptor
+        descriptor.uuid = track
+        descriptor.process.pid = pid
+        descriptor.process.process_name = name
+
+    def thread(self, track: int, pid: int, thread: int, name: str) -> None:
+        descriptor = self._packet().track_descriptor
+        descriptor.uuid = track
+        descriptor.thread.pid = pid
+        descriptor.thread.tid = pid * 1000 + thread
+        descriptor.thread.thread_name = name
+
+    def slices(self, track: int, slices: Iterable[_Slice] | Sequence[_Slice]) -> None:
+        """Slices of a track, in order of time; none overlaps the one before."""
+        event_type = self._messages.TrackEvent
+        for start, end, name, category, notes in slices:
+            first, last = round(start * self._cycle), round(end * self._cycle)
+            begin = self._packet()
+            begin.timestamp = first
+            begin.track_event.type = event_type.TYPE_SLICE_BEGIN
+            begin.track_event.track_uuid = track
+            begin.track_event.name = name
+            begin.track_event.categories.append(category)
+            for key, value in notes.items():
+                note = begin.track_event.debug_annotations.add()
+                note.name = key
+                if isinstance(value, int):
+                    note.int_value = value
+                else:
+                    note.string_value = value
+            finish = self._packet()
+            finish.timestamp = last
+            finish.track_event.type = event_type.TYPE_SLICE_END
+            finish.track_event.track_uuid = track

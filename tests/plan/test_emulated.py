@@ -1,0 +1,139 @@
+"""Planned steps on emulated cores equal the interpreter: bare chips, and a booted machine driven by SpiNNMan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from functools import cache
+
+import numpy as np
+import pytest
+
+from spindl.graph.interpreter import interpret
+from spindl.graph.operations import Value
+from spindl.machine import parse_topology
+from spindl.plan import Machine, PlanError, emit, plan_step
+from spindl.planning import planned
+from spindl.program import Program, Progress, State
+from spindl.program.core import TILES
+from spindl.program.image import Image, load_image
+from spindl.program.load import Setting
+from spindl.program.machine import ChipProgram, relocated
+from spindl.program.stream import FIRST_STREAM
+from spindl.run import chip, open_session
+from spindl.run.emu.direct import CONTROL, SDRAM, Result, stream_routes, walk_chips
+from spindl.run.interface import RunError
+from spindl.run.routes import nearest
+from tests.plan.networks import Case, case
+from tests.plan.test_equality import assert_same
+
+SPIN3 = parse_topology("spin3")
+
+
+@cache
+def image() -> Image:
+    return load_image()
+
+
+class Bytes:
+    """A chip's memory as the host prepares it."""
+
+    def __init__(self, size: int) -> None:
+        self.data = bytearray(size)
+
+    def read(self, address: int, size: int) -> bytes:
+        return bytes(self.data[address : address + size])
+
+    def write(self, address: int, data: bytes) -> None:
+        self.data[address : address + len(data)] = data
+
+
+def emulated(c: Case, chips: int, cores: int) -> Iterator[tuple[list[ChipProgram], list[Bytes], Result]]:
+    """Runs the steps of a case on bare emulated chips."""
+    machine = Machine("spin3", chips, cores, TILES, 64 << 20)
+    programs = [emit(plan_step(c.graph, machine, number), image().version) for number in range(chips)]
+    places = nearest(SPIN3, chips)
+    routes: dict[tuple[int, int], list[tuple[int, int, int]]] = {xy: [] for xy in places}
+    for number, root in enumerate(places):
+        others = {xy: [number] for xy in places if xy != root}
+        for xy, entries in stream_routes(SPIN3, FIRST_STREAM + 2 * number, (root, number), others).items():
+            routes[xy] += entries
+    memories = [Bytes(program.bytes) for program in programs]
+    for program, memory in zip(programs, memories, strict=True):
+        chip.write_contents(program, memory)
+        chip.write_states(program, memory, c.state)
+    for inputs in c.inputs:
+        for program, memory in zip(programs, memories, strict=True):
+            chip.write_inputs(program, memory, inputs)
+        done = walk_chips(
+            image(),
+            {xy: [relocated(s, SDRAM) for s in p.schedules["all"]] for xy, p in zip(places, programs, strict=True)},
+            {xy: {SDRAM: bytes(memory.data)} for xy, memory in zip(places, memories, strict=True)},
+            Setting(((SDRAM, CONTROL, True),), chips, 3000),
+            routes=routes if chips > 1 else None,
+        )
+        done.check()
+        for xy, program, memory in zip(places, programs, memories, strict=True):
+            memory.data[:] = done.read(SDRAM, program.bytes, xy)
+        yield programs, memories, done
+
+
+def check_emulated(name: str, chips: int, cores: int, steps: int = 3) -> None:
+    c = case(name, steps=steps)
+    state = dict(c.state)
+    for inputs, (programs, memories, _) in zip(c.inputs, emulated(c, chips, cores), strict=True):
+        outputs, updates, _ = interpret(c.graph, state, inputs)
+        state |= updates
+        found = [chip.read_outputs(*each) for each in zip(programs, memories, strict=True)]
+        assert_same(chip.joined_outputs(found, programs[0]), outputs)
+        for each in zip(programs, memories, strict=True):
+            assert_same(chip.read_states(*each), state)
+
+
+@pytest.mark.parametrize(("name", "chips", "cores"), [("lenet", 1, 1), ("lenet", 1, 16), ("lenet", 4, 4)])
+def test_steps_on_emulated_cores(name: str, chips: int, cores: int) -> None:
+    check_emulated(name, chips, cores)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("chips", "cores"), [(1, 16), (2, 6), (4, 5)])
+@pytest.mark.parametrize("name", ["resnet", "mixed", "dropout", "dense", "thesis_mlp", "thesis_convolution"])
+def test_every_network_on_emulated_cores(name: str, chips: int, cores: int) -> None:
+    check_emulated(name, chips, cores)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["spin3", "spin3:4"])
+def test_session_through_spinnman(device: str) -> None:
+    """The executor emu: dry pass, steps, an evaluation in between, states back."""
+    pytest.importorskip("spinnman")
+    c = case("lenet", steps=3)
+    program = planned(Program({"train": c.graph}, {}), "emu", device)
+    state = dict(c.state)
+    with closing(open_session("emu", program, State(c.state, Progress(0)), device=device)) as session:
+        for inputs, commit in zip(c.inputs, ("sites", "all", "none"), strict=True):
+            outputs, updates, _ = interpret(c.graph, state, inputs)
+            assert_same(session.step("train", inputs, commit), outputs)  # type: ignore[arg-type]
+            state |= {k: v for k, v in updates.items() if commit == "all" or (commit == "sites" and k[:5] == "site/")}
+            assert_same(session.state(), state)
+    assert_same(session.state(), state)
+
+
+def test_sessions_that_cannot_be() -> None:
+    c = case("lenet", steps=1)
+    with pytest.raises(RunError, match="spin3, spin5 only"):
+        open_session("emu", Program({}, {}), State({}, Progress(0)), device="4x4")
+    session = open_session("emu", Program({"train": c.graph}, {}), State(c.state, Progress(0)), device="spin3")
+    with pytest.raises(RunError, match="has no plan"):
+        session.step("train", c.inputs[0])
+    with pytest.raises(PlanError, match="behind the colon"):
+        planned(Program({"train": c.graph}, {}), "emu", "spin3:x")
+    with pytest.raises(RunError, match="5 chips are wanted"):
+        nearest(SPIN3, 5)
+    missing = dict(c.state)
+    missing.pop("weights/fc1.weight")
+    part = emit(plan_step(c.graph, Machine("spin3", 1, 2, TILES, 64 << 20)), 0)
+    with pytest.raises(RunError, match=r"weights/fc1.weight"):
+        chip.write_states(part, Bytes(part.bytes), missing)
+    with pytest.raises(RunError, match="'images' was not given"):
+        chip.write_inputs(part, Bytes(part.bytes), {"labels": Value(np.zeros(8, np.int64))})

@@ -203,11 +203,10 @@ def _step(step: StepReport) -> list[str]:
     if line:
         hint = "Each core, below it its DMA engine; on top the phases between barriers, named by their longest layer."
         parts.append(tag("div", _card("Time line", line, hint), class_="stack"))
-    cores = len(step.timelines)
     cards = [
         _card("Cycles of the cores", cycle_budget(step)),
         _card("Energy of the step", energy_budget(step), _joules(step), Origin("modelled", "plan")),
-        _card("Roofline", roofline(step, cores), "Size: cycles. Grey band: range of the SDRAM's bandwidth."),
+        _card("Roofline", roofline(step), "Size: cycles. Grey band: range of the SDRAM's bandwidth."),
     ]
     parts.append(tag("div", *cards, class_="cols"))
     table = layer_table(step.costs)

@@ -6,7 +6,7 @@ RUN := $(BIN)/python
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-for-tests
 
-.PHONY: train test test-slow bench bench-kernels lint image clean
+.PHONY: train test test-slow bench bench-plan bench-kernels lint image clean
 
 train: $(STAMP)
 	$(BIN)/spindl train digits --data digits --float32
@@ -20,6 +20,9 @@ test-slow: $(TEST_STAMP)
 bench: $(STAMP)
 	$(RUN) bench/contraction.py
 	$(RUN) bench/step.py
+
+bench-plan: $(TEST_STAMP)
+	$(RUN) -m bench.plan
 
 bench-kernels: $(TEST_STAMP)
 	$(RUN) bench/kernels.py

@@ -15,6 +15,7 @@ from spindl.errors import SpindlError
 from spindl.evaluation import DRY_PASSES, EVALUATE, calibrate, measuring, predict_batches
 from spindl.examples import Examples, read_examples, step_inputs
 from spindl.graph.operations import Value
+from spindl.planning import planned
 from spindl.program import CheckpointFolder, Program, ProgramError, Progress, State, load_program
 from spindl.program.plain import from_plain
 from spindl.run import open_session
@@ -98,6 +99,7 @@ class Predictor:
         """
         examples = self._examples(images)
         program = Program({EVALUATE: self.program.graphs[EVALUATE]}, self.program.metadata)
+        program = planned(program, self._executor, str(self._where["device"]))
         names = {str(n.attributes["name"]) for n in program.graphs[EVALUATE].nodes if n.op == "state"}
         state = State({name: v for name, v in self.state.values.items() if name in names}, self.state.progress)
         with closing(open_session(self._executor, program, state, **self._where)) as session:

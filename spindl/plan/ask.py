@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from struct import pack
+from functools import cache
+from struct import Struct
 
 from spindl import _kernels
 from spindl.plan.task import At
@@ -13,14 +14,18 @@ _SOMEWHERE = 0x1000
 """An address for regions: what matters to a kernel is how far from whole words something lies."""
 
 
-def _packed(kernel: str, arguments: Mapping[str, int | At]) -> tuple[int, bytes]:
+@cache
+def _names(kernel: str) -> tuple[int, tuple[str, ...], Struct]:
     entry = KERNELS[kernel]
-    values = {
-        field.name: _SOMEWHERE + value.offset if isinstance(value := arguments.get(field.name, 0), At) else value
-        for field in entry.arguments
-    }
-    words = entry.words(values)
-    return entry.number, pack(f"<{len(words)}I", *words)
+    names = tuple(field.name for field in entry.arguments)
+    return entry.number, names, Struct(f"<{len(names)}I")
+
+
+def _packed(kernel: str, arguments: Mapping[str, int | At]) -> tuple[int, bytes]:
+    number, names, layout = _names(kernel)
+    values = [arguments.get(name, 0) for name in names]
+    words = [(v if isinstance(v, int) else _SOMEWHERE + v.offset) & 0xFFFFFFFF for v in values]
+    return number, layout.pack(*words)
 
 
 def scratch_bytes(kernel: str, arguments: Mapping[str, int | At]) -> int:

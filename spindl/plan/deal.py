@@ -9,6 +9,7 @@ from heapq import heapify, heappop, heappush
 from spindl.plan.errors import TooLarge
 from spindl.plan.layout import aligned
 from spindl.plan.task import Task
+from spindl.program.overlays import overlay_of
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ def deal(tasks: Sequence[Task], cores: int) -> list[list[Task]]:
         if task.core is not None:
             result[task.core].append(task)
             loads[task.core] += task.cost
+    pinned = [len(each) for each in result]
     free = [(load, core) for core, load in enumerate(loads)]
     heapify(free)
     order = sorted((i for i, t in enumerate(tasks) if t.core is None), key=lambda i: (-tasks[i].cost, i))
@@ -35,7 +37,13 @@ def deal(tasks: Sequence[Task], cores: int) -> list[list[Task]]:
         load, core = heappop(free)
         result[core].append(tasks[i])
         heappush(free, (load + tasks[i].cost, core))
-    return result
+    return [each[:count] + _by_code(each[count:]) for each, count in zip(result, pinned, strict=True)]
+
+
+def _by_code(tasks: Sequence[Task]) -> list[Task]:
+    """Tasks whose kernels lie in the same overlay one after the other; otherwise in their order."""
+    codes = [next((o for o in (overlay_of(call.kernel) for call in task.calls) if o), 0) for task in tasks]
+    return [tasks[i] for i in sorted(range(len(tasks)), key=lambda i: codes.index(codes[i]))]
 
 
 def place_regions(

@@ -103,6 +103,10 @@ class Draft:
     chips: int = 1
     chip: int = 0
     blocks: int = 0
+    narrow: bool = False
+    """Weight gradients are kept as the int16 of one image each."""
+    staged: dict[str, str] = field(default_factory=dict)
+    """Buffers that take the place of others, by name."""
 
     # --- values ------------------------------------------------------------------------------------------------------
 
@@ -126,9 +130,9 @@ class Draft:
             self.stored[i] for i, n in enumerate(self.graph.nodes) if n.op == "state" and n.attributes["name"] == name
         )
 
-    def keep(self, index: int, parts: int = 1) -> Stored:
-        """A new buffer for a node's value, or for its partial sums."""
-        size = value_bytes(self.node(index))
+    def keep(self, index: int, parts: int = 1, narrow: bool = False) -> Stored:
+        """A new buffer for a node's value, or for its partial sums; narrow: of an int32 tensor as int16."""
+        size = value_bytes(self.node(index)) // (2 if narrow else 1)
         room = aligned(size) if parts > 1 else size
         stored = Stored(self.buffer(f"node/{index}", room * parts), parts, room)
         self.stored[index] = stored

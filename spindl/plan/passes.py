@@ -14,13 +14,14 @@ memory     SDRAM addresses by liveness
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from struct import pack
 
 from spindl.graph.graph import Graph
 from spindl.plan import ends
 from spindl.plan.deal import Placed, deal, place_regions
 from spindl.plan.draft import Draft, Limits, Stored
-from spindl.plan.errors import TooLarge
+from spindl.plan.errors import PlanError, TooLarge
 from spindl.plan.jobs import Job, find_jobs, levels
 from spindl.plan.layout import ELEMENT_BYTES, aligned, value_bytes
 from spindl.plan.memory import lives, place
@@ -46,7 +47,7 @@ def plan_step(graph: Graph, machine: Machine, chip: int = 0) -> Plan:
     jobs, homes = find_jobs(graph)
     jobs = with_exchanges(graph, jobs, machine.chips)
     phase_of = levels(graph, jobs, homes)
-    draft = _numbers(graph, homes, machine, chip)
+    draft = machine_draft(graph, homes, machine, chip)
     tasks = _tiles(draft, jobs, phase_of)
     exponents = {index: draft.exponent(homes[index]) for index in _readable(graph)}
     ends.last_rules(draft)
@@ -55,9 +56,9 @@ def plan_step(graph: Graph, machine: Machine, chip: int = 0) -> Plan:
     phases: list[Sequence[Task]] = [begin, *tasks, collect, *between, ends.finish_tasks(draft, len(jobs))]
     names = ["begin", *(f"level {k}" for k in range(len(tasks))), "collect"]
     names += [*(f"between {k}" for k in range(len(between))), "finish"]
-    fixed, start = _fixed(draft, machine)
+    fixed, start = fixed_regions(draft, machine)
     cores = [deal(phase, machine.cores) for phase in phases]
-    placed = _place_cores(cores, start, machine, fixed, [node.name for node in graph.nodes])
+    placed = place_cores(cores, start, machine, fixed, [node.name for node in graph.nodes])
     host = {place.buffer for index, place in draft.stored.items() if index in _hosts(graph, homes)}
     life = lives(draft.buffers, phases, frozenset({*host, ends.MERGED, ends.EXPONENTS} & draft.buffers.keys()))
     addresses, size = place(draft.buffers, life)
@@ -95,7 +96,8 @@ def _hosts(graph: Graph, homes: Mapping[int, int]) -> set[int]:
     return leaves | {homes[i] for i in graph.outputs.values()}
 
 
-def _numbers(graph: Graph, homes: Mapping[int, int], machine: Machine, chip: int) -> Draft:
+def machine_draft(graph: Graph, homes: Mapping[int, int], machine: Machine, chip: int) -> Draft:
+    """Numbers of sites and words of state, buffers of leaves, room for tasks."""
     tile = machine.tiles[1] - machine.tiles[0]
     draft = Draft(graph, homes, Limits(machine.cores, tile), users=graph.users(), chips=machine.chips, chip=chip)
     moving = {graph.nodes[i].inputs[0] for i in graph.updates.values() if graph.nodes[i].op == "next_site"}
@@ -112,10 +114,20 @@ def _numbers(graph: Graph, homes: Mapping[int, int], machine: Machine, chip: int
         elif node.op == "constant":
             size, content = value_bytes(node), _constant(node.format.kind, node.attributes)
             draft.stored[index] = Stored(draft.buffer(f"constant/{index}", size, content), 1, size)
-    # tables of the core: an upper bound of what they take, so that tasks know what is left
-    tables = 16 * len(draft.sites) + 8 * len(graph.nodes) + 16 * len(draft.words)
-    draft.limits = Limits(machine.cores, tile - aligned(tables))
+    draft.limits = Limits(machine.cores, tile - _most_table_bytes(draft))
     return draft
+
+
+def _most_table_bytes(draft: Draft) -> int:
+    """What the tables of a core take at most: as if a kernel read the exponent of every value."""
+    probe = Draft(draft.graph, draft.homes, draft.limits, sites=draft.sites, words=dict(draft.words))
+    for index, node in enumerate(draft.graph.nodes):
+        if node.format.kind not in ("site", "scalar", "count"):
+            with suppress(PlanError):  # values whose exponent no kernel may ask for
+                probe.exponent(index)
+    weights = len(draft.graph.find("descend"))
+    sizes = 2 * len(probe.rules), 8 * len(draft.sites), 4 * (len(probe.words) + weights), 4 * max(1, weights)
+    return sum(aligned(size) for size in sizes)
 
 
 def _constant(kind: str, attributes: Mapping[str, object]) -> bytes:
@@ -133,7 +145,8 @@ def _tiles(draft: Draft, jobs: Sequence[Job], phase_of: Sequence[int]) -> list[l
     return tasks
 
 
-def _fixed(draft: Draft, machine: Machine) -> tuple[dict[str, int], int]:
+def fixed_regions(draft: Draft, machine: Machine) -> tuple[dict[str, int], int]:
+    """Addresses of the tables that each core keeps, and the first one behind them."""
     at, fixed = machine.tiles[0], {}
     for region, size in ends.core_regions(draft).items():
         fixed[region] = at
@@ -141,13 +154,14 @@ def _fixed(draft: Draft, machine: Machine) -> tuple[dict[str, int], int]:
     return fixed, at
 
 
-def _place_cores(
+def place_cores(
     cores: Sequence[Sequence[Sequence[Task]]],
     start: int,
     machine: Machine,
     fixed: Mapping[str, int],
     names: Sequence[str],
 ) -> list[list[list[Placed]]]:
+    """The tasks of each core and phase at their DTCM addresses. Raises TooLarge."""
     result = []
     for core in range(machine.cores):
         flat = [task for phase in cores for task in phase[core]]

@@ -24,8 +24,8 @@ OVERLAY_PER_BYTE, OVERLAY_SHARED_PER_BYTE, OVERLAY_BESIDE = 0.75, 1 / 3, 350
 that do it together share; what of this passes beside the step's own work."""
 OVERLAY_BYTES = 2700
 """An overlay's size, on average."""
-BARRIER, BARRIER_PER_CORE = 430, 15
-"""From the arrival of the last core to the next step of all, cores of one chip that arrive together."""
+BARRIER, BARRIER_PER_CORE = 370, 28
+"""From the arrival of the last core to the next step of all; cores of a chip that arrive together, fetch together."""
 PACKET = 118
 """Sending one word of a block between neighbouring chips, checksum and acknowledgement included (blocks of 1,023)."""
 

@@ -17,7 +17,7 @@ OVERLAYS: tuple[tuple[str, ...], ...] = (
     ("convolution_input_gradient",),
     (
         *("max_pool", "max_pool_gradient", "window_sum", "window_sum_gradient"),
-        *("dropout", "move", "round_sums", "add_rounded_sums"),
+        *("dropout", "move"),
     ),
     (
         *("cross_entropy", "squared_error", "binary_cross_entropy"),

@@ -18,13 +18,11 @@ from spindl.machine import Topology
 from spindl.machine.topology import XY
 from spindl.program import Program, State
 from spindl.program.core import COMMANDS, CORE
-from spindl.program.image import ROOT, Image, build_image, load_image
-from spindl.program.kernels import KERNELS
+from spindl.program.image import Image, load_image
 from spindl.program.load import TEXT_BYTES, ChipLoad, CoreName, CoreResult, Setting, chip_load, core_result
 from spindl.program.machine import ChipProgram, relocated
 from spindl.program.schedule import Schedule, encode
 from spindl.program.stream import FIRST_STREAM
-from spindl.program.toolchain import ImageError
 from spindl.run import chip
 from spindl.run.interface import Commit, RunError
 from spindl.run.routes import exchange_entries, nearest
@@ -35,25 +33,6 @@ _PHYSICAL_NUMBERS = 0xF5007FA8  # sv: virtual -> physical core
 _ALIGN = 64
 _FIELDS = {field.name: 4 * place for place, field in enumerate(CORE.fields)}
 _WAIT = 120.0  # wall-clock seconds that a step may take
-
-
-def _image_for(program: Program) -> Image:
-    """The image of all kernels; in a clone whose kernels do not all fit a core, one of those that the program calls."""
-    try:
-        return load_image()
-    except ImageError:
-        if not (ROOT / "kernels" / "rt").is_dir():
-            raise
-        numbers = {
-            step.kernel
-            for parts in program.chips.values()
-            for part in parts
-            for schedules in part.schedules.values()
-            for schedule in schedules
-            for step in schedule.steps
-        }
-        names = {name for name, kernel in KERNELS.items() if kernel.number in numbers}
-        return build_image(ROOT / "kernels", ROOT / "build" / "arm", names)
 
 
 class ChipMemory:
@@ -162,7 +141,7 @@ class MonitoredMachine:
         if not program.chips:
             raise RunError("the program has no plan", "program", "plan it for the machine first")
         self.transceiver, self._signal, self._states = transceiver, Signal, CPUState
-        image = _image_for(program)
+        image = load_image()
         count = max(len(parts) for parts in program.chips.values())
         if any(len(parts) != count for parts in program.chips.values()):
             raise RunError("the graphs of the program are planned for different numbers of chips", "program")

@@ -74,7 +74,7 @@ def test_executors_give_the_same_bits(tmp_path: Path) -> None:
 
 def test_a_step_of_a_session_can_be_dry() -> None:
     t = trainer()
-    with_state = {name: open_session(name, t.program, t.state) for name in EXECUTORS}
+    with_state = {name: open_session(name, t.program, t.state) for name in ("sim", "interpreter")}
     from spindl.data import batches
 
     inputs = t.inputs(next(batches(t._train.dataset, 16, 0, 0)), t.state.progress)

@@ -79,6 +79,15 @@ def load_part_sums(
     return Call("sum_rows", node, words, (move,)), result
 
 
+def _bytes_of_channel(draft: Draft, job: Job) -> int:
+    """Of all operands, with their parts, and of all results."""
+    total = sum(channel_bytes(draft.node(i)) for i in job.nodes)
+    for home in job.reads:
+        parts = draft.place(home).parts
+        total += 8 + (8 * parts if parts > 1 else 0)
+    return total
+
+
 def channel_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     """All kernels of the job, on each range of channels."""
     channels = draft.node(job.nodes[0]).shape[0]
@@ -89,8 +98,10 @@ def channel_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
             draft.stored[index] = state
         else:
             draft.keep(index)
+    each = _bytes_of_channel(draft, job)
+    most = max(1, (draft.limits.tile - 16 * (len(job.nodes) + len(job.reads)) - 64) // each)
     tasks = []
-    for start, stop in shares(channels, draft.limits.cores, 1, LEAST):
+    for start, stop in shares(channels, max(draft.limits.cores, -(-channels // most)), 1, min(LEAST, most)):
         regions, calls, places = Regions(), list[Call](), dict[int, At]()
         for index in job.nodes:
             node = draft.node(index)

@@ -6,7 +6,7 @@ A 1x1 convolution of stride 1 is one image of one row, whose columns are all pix
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -16,7 +16,9 @@ from spindl.plan.errors import TooLarge
 from spindl.plan.jobs import Job
 from spindl.plan.layout import aligned
 from spindl.plan.task import At, Call, Move, Regions, Task, pieces, shares, store, store_rows
-from spindl.plan.tiles.space import Slab, axis, row_shares, rows_seen, slabs, windows_over
+from spindl.plan.tiles.block_tasks import block_tasks, in_blocks, weight_block_tasks
+from spindl.plan.tiles.geometry import Geometry, contraction_words, geometry, with_scratch
+from spindl.plan.tiles.space import Slab, row_shares, rows_seen, slabs, windows_over
 from spindl.program.kernels.contraction import FLAGS
 
 CYCLES_PER_MAC = 1.6
@@ -26,86 +28,6 @@ CYCLES_PER_BYTE = 0.75
 CYCLES_PER_CALL, CYCLES_PER_ROW = 1500, 150
 ROOM = 128
 """Bytes kept free for words around unaligned loads."""
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """A convolution as the kernels see it; pointwise ones have one image of one row."""
-
-    images: int
-    x_rows: int
-    x_columns: int
-    y_rows: int
-    y_columns: int
-    groups: int
-    inputs: int
-    outputs: int
-    kernel: tuple[int, int]
-    rows: dict[str, int]
-    columns: dict[str, int]
-
-    @property
-    def x_channels(self) -> int:
-        """Of all groups."""
-        return self.groups * self.inputs
-
-    @property
-    def y_channels(self) -> int:
-        """Of all groups."""
-        return self.groups * self.outputs
-
-    @property
-    def taps(self) -> int:
-        """Products of one output and one input channel."""
-        return self.kernel[0] * self.kernel[1]
-
-
-def _geometry(
-    x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], a: Any, keep_images: bool = False
-) -> Geometry:
-    groups = int(a["groups"])
-    rows, columns = axis(a, w[2:], 0), axis(a, w[2:], 1)
-    images, height, width, outputs, output_width = x[0], x[2], x[3], y[2], y[3]
-    point = all(
-        side == {"kernel": 1, "stride": 1, "dilation": side["dilation"], "padding": 0} for side in (rows, columns)
-    )
-    if point and x[2:] == y[2:]:
-        if keep_images:
-            height, width = 1, height * width
-        else:
-            images, height, width = 1, 1, images * height * width
-        outputs, output_width = height, width
-    return Geometry(
-        images, height, width, outputs, output_width, groups, w[1], w[0] // groups, (w[2], w[3]), rows, columns
-    )
-
-
-def _words(draft: Draft, job: Job, g: Geometry) -> dict[str, int | At]:
-    assert job.rounding is not None
-    node = draft.node(job.rounding.producer)
-    requantise = draft.node(job.rounding.requantise)
-    words: dict[str, int | At] = {
-        "x_columns": g.x_columns,
-        "y_columns": g.y_columns,
-        "groups": 1,
-        "inputs": g.inputs,
-        "outputs": g.outputs,
-        "kernel_rows": g.kernel[0],
-        "kernel_columns": g.kernel[1],
-        "stride_rows": g.rows["stride"],
-        "stride_columns": g.columns["stride"],
-        "dilation_rows": g.rows["dilation"],
-        "dilation_columns": g.columns["dilation"],
-        "left": -g.columns["padding"],
-        "first_exponent": draft.exponent(node.inputs[0]),
-        "second_exponent": draft.exponent(node.inputs[1]),
-        "bias": 0,
-        "bias_exponent": 0,
-        "site": draft.site(requantise.inputs[1]),
-        "bits": int(requantise.attributes["bits"]),
-        "flags": FLAGS["RELU"] if job.rounding.activation == 1 else 0,
-    }
-    return words
 
 
 @dataclass(frozen=True)
@@ -126,15 +48,6 @@ def _halves(total: int) -> list[int]:
         sizes |= {size for size in {-(-total // k) for k in (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)}}
         sizes = {total if size == total else -(-size // 4) * 4 if size > 4 else -(-size // 2) * 2 for size in sizes}
     return sorted(size for size in sizes if size <= total)
-
-
-def _with_scratch(kernel: str, calls: list[Call], regions: Regions) -> tuple[Call, ...]:
-    """The same calls with a scratch region that is large enough for each of them."""
-    needed = max(scratch_bytes(kernel, call.arguments) for call in calls if call.kernel == kernel)
-    words: dict[str, int | At] = {"scratch": regions.at("scratch", max(8, needed)), "scratch_bytes": max(8, needed)}
-    return tuple(
-        replace(call, arguments={**call.arguments, **words}) if call.kernel == kernel else call for call in calls
-    )
 
 
 def _choose(
@@ -200,11 +113,13 @@ def _choose(
 def convolution_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     """Outputs: slabs of their rows by ranges of their channels (of groups of channels, if there are several)."""
     assert job.rounding is not None
+    if in_blocks(draft, job):
+        return block_tasks(draft, number, job)
     r = job.rounding
     node, target = draft.node(r.producer), r.requantise
     x, w = node.inputs
     bias = draft.node(r.bias).inputs[1] if r.bias is not None else None
-    g = _geometry(draft.node(x).shape, draft.node(w).shape, node.shape, node.attributes)
+    g = geometry(draft.node(x).shape, draft.node(w).shape, node.shape, node.attributes)
     per = 1 if g.groups == 1 else g.outputs  # channels of the smallest tile
     channels = g.y_channels // per
     w_bytes = per * g.taps * g.inputs * 2
@@ -218,7 +133,7 @@ def convolution_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
         return aligned(x_rows * x_row) + aligned(rows * y_row * tile * per) + 16
 
     flat = g.y_rows == 1 and g.images == 1 and g.y_columns > 1
-    common = _words(draft, job, g)
+    common = contraction_words(draft, job, g)
     if bias is not None:
         common["bias_exponent"] = draft.exponent(bias)
 
@@ -301,7 +216,7 @@ def convolution_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                 )
                 first = []
             work = int((stop - start) * rows_g.y_columns * o * (g.inputs * g.taps * CYCLES_PER_MAC + CYCLES_PER_RESULT))
-            made = _with_scratch("convolution", calls, regions)
+            made = with_scratch("convolution", calls, regions)
             tasks.append(Task(number, made, regions.sizes, cost=work))
     return tasks
 
@@ -321,9 +236,11 @@ def _save(stored: Stored, pixel: int, pixels: int, c0: int, c: int, channels: in
 def input_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     """Gradients of inputs: slabs of their rows by ranges of their channels."""
     assert job.rounding is not None
+    if in_blocks(draft, job):
+        return block_tasks(draft, number, job)
     node, target = draft.node(job.rounding.producer), job.rounding.requantise
     dy, w = node.inputs
-    g = _geometry(node.shape, draft.node(w).shape, draft.node(dy).shape, node.attributes)
+    g = geometry(node.shape, draft.node(w).shape, draft.node(dy).shape, node.attributes)
     grouped = g.groups > 1
     per = g.inputs if grouped else 1
     channels = g.x_channels // per
@@ -344,7 +261,7 @@ def input_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     rows_g = Geometry(
         g.images, height, width, height, width, g.groups, g.inputs, g.outputs, g.kernel, g.rows, g.columns
     )
-    common = _words(draft, job, g)
+    common = contraction_words(draft, job, g)
 
     def scratch_of(tile: int) -> int:
         groups = {"groups": tile} if grouped else {"inputs": tile}
@@ -396,7 +313,7 @@ def input_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                 calls.append(Call(node.op, target, call, (*first, load_y), (save,)))
                 first = []
             work = int((stop - start) * (c1 - c0) * (macs * CYCLES_PER_MAC + width * per * CYCLES_PER_RESULT))
-            made = _with_scratch(node.op, calls, regions)
+            made = with_scratch(node.op, calls, regions)
             tasks.append(Task(number, made, regions.sizes, cost=work))
     return tasks
 
@@ -414,10 +331,12 @@ class _WeightCut:
 def weight_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     """Gradients of weights, rounded for each gradient group and added over a range of groups: parts of the sum."""
     assert job.rounding is not None and job.rounding.summed is not None
+    if in_blocks(draft, job):
+        return weight_block_tasks(draft, number, job)
     node, target = draft.node(job.rounding.producer), job.rounding.summed
     dy, x = node.inputs
     weight: Any = node.attributes["weight_shape"]
-    g = _geometry(draft.node(x).shape, tuple(weight), draft.node(dy).shape, node.attributes, keep_images=True)
+    g = geometry(draft.node(x).shape, tuple(weight), draft.node(dy).shape, node.attributes, keep_images=True)
     size = int(node.attributes["group_size"])
     count = -(-g.images // size)
     grouped = g.groups > 1
@@ -425,7 +344,7 @@ def weight_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     channels = g.y_channels // per
     elements = per * g.taps * g.inputs  # of the smallest tile
     x_row, y_row = 2 * g.x_columns * g.x_channels, 2 * g.y_columns * g.y_channels
-    common = _words(draft, job, g)
+    common = contraction_words(draft, job, g)
 
     def scratch_of(tile: int, rows: int) -> int:
         """For slabs of some rows of y; 0: each image by itself."""
@@ -493,7 +412,7 @@ def weight_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                     calls.append(Call("add_rounded_sums", target, finish, (), (save,) if group == stop - 1 else ()))
             macs = (stop - start) * size * g.y_rows * g.y_columns * (o1 - o0) * elements
             work = int(macs * CYCLES_PER_MAC + (stop - start) * n * CYCLES_PER_RESULT)
-            made = _with_scratch(node.op, calls, regions)
+            made = with_scratch(node.op, calls, regions)
             tasks.append(Task(number, made, regions.sizes, cost=work))
     return tasks
 

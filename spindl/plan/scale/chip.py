@@ -1,0 +1,186 @@
+"""What one chip of many does: forward and backward of its images, up to its part of every weight gradient.
+
+The weights are int16 and lie on every chip; the master weights, their momentum and their update belong to the chip that
+owns the shard (see shard.py). The gradient of one image is int16 and takes the place of its layer's weights, which are
+not needed any more once the gradient of the layer's input is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from spindl.graph.graph import Graph
+from spindl.plan import ends
+from spindl.plan.deal import deal
+from spindl.plan.draft import Draft, Stored
+from spindl.plan.errors import PlanError, TooLarge
+from spindl.plan.jobs import Job, find_jobs, levels
+from spindl.plan.memory import lives, place
+from spindl.plan.passes import fixed_regions, machine_draft, place_cores
+from spindl.plan.plan import Machine, Phase, Plan
+from spindl.plan.task import Task
+from spindl.plan.tiles.build import build
+
+OWNERS = frozenset({"update", "narrow", "squared_norm", "lars_rate", "batch_sum"})
+"""Kinds of jobs that the owners of shards, or a tree over the chips, do."""
+
+
+@dataclass(frozen=True)
+class ChipPlan:
+    """The plan of a chip and what the other parts of the plan need of it.
+
+    Attributes:
+        plan: tasks and memory; its outputs are the gradients.
+        phase_jobs: the jobs of each phase of the plan.
+        gradients: for each weight gradient (the sum over groups): its phase, bytes of its int16.
+        exchanges: phases behind which sums per channel cross the chips, and their bytes.
+    """
+
+    plan: Plan
+    phase_jobs: tuple[tuple[Job, ...], ...]
+    gradients: dict[int, tuple[int, int]]
+    exchanges: dict[int, int]
+
+
+def plan_chip(graph: Graph, machine: Machine) -> ChipPlan:
+    """The plan of one chip for its share of the batch (spindl.plan.share.share_of), one image.
+
+    Raises:
+        PlanError: an op that no kernel computes, or several images on a chip.
+        TooLarge: something that fits no core, or all of it no chip.
+    """
+    images = {node.shape[0] for node in graph.nodes if node.op == "input" and node.format.kind == "uint8"}
+    if images != {1}:
+        raise PlanError(f"{sorted(images)} images on a chip", "plan", "use as many images as chips")
+    jobs, homes = find_jobs(graph)
+    levels_of = levels(graph, jobs, homes)
+    kept = [(job, level) for job, level in zip(jobs, levels_of, strict=True) if job.kind not in OWNERS]
+    kept = _gradients_last(graph, kept)
+    draft = machine_draft(graph, homes, replace(machine, chips=1), 0)
+    draft.narrow = True
+    _resident_weights(draft, jobs)
+    own = {name for name, buffer in draft.buffers.items() if buffer.kept and name in _owned(graph)}
+    tasks: list[list[Task]] = [[] for _ in range(max(level for _, level in kept) + 1)]
+    gradients: dict[int, tuple[int, int]] = {}
+    exchanges: dict[int, int] = {}
+    for number, (job, level) in enumerate(kept):
+        tasks[level] += build(draft, number, job)
+        if job.rounding is not None and job.rounding.summed is not None:
+            gradients[job.rounding.summed] = level + 1, draft.stored[job.rounding.summed].bytes
+            _stage(draft, job)
+        elif job.kind == "sums":
+            exchanges[level + 1] = exchanges.get(level + 1, 0) + sum(draft.stored[i].bytes for i in job.writes)
+    ends.last_rules(draft)
+    phases: list[Sequence[Task]] = [ends.begin_tasks(draft), *tasks, ends.collect_tasks(draft)]
+    phases = [[_moved(task, draft) for task in phase] for phase in phases]
+    names = ["begin", *(f"level {k}" for k in range(len(tasks))), "collect"]
+    fixed, start = fixed_regions(draft, machine)
+    cores = [deal(phase, machine.cores) for phase in phases]
+    placed = place_cores(cores, start, machine, fixed, [node.name for node in graph.nodes])
+    inputs = frozenset(name for name in draft.buffers if name.startswith("input/"))
+    life = lives(draft.buffers, phases, inputs)
+    life = {name: span for name, span in life.items() if name not in own}
+    addresses, size = place(draft.buffers, life)
+    if size > machine.sdram:
+        largest = ", ".join(
+            f"{n} {draft.buffers[n].size:,}" for n in sorted(life, key=lambda n: -draft.buffers[n].size)[:3]
+        )
+        remedy = f"use smaller images (largest: {largest})"
+        raise TooLarge("an image does not fit a chip's SDRAM", "plan", remedy, size, machine.sdram)
+    plan = Plan(
+        graph,
+        machine,
+        0,
+        tuple(
+            Phase(name, tuple(tuple(placed[core][k]) for core in range(machine.cores))) for k, name in enumerate(names)
+        ),
+        draft.buffers,
+        addresses,
+        life,
+        size,
+        fixed,
+        homes,
+        {index: stored.buffer for index, stored in draft.stored.items()},
+        {},
+        draft.sites,
+        draft.words,
+        tuple(draft.rules),
+    )
+    by_phase: list[list[Job]] = [[] for _ in phases]
+    for job, level in kept:
+        by_phase[level + 1].append(job)
+    return ChipPlan(plan, tuple(tuple(each) for each in by_phase), gradients, exchanges)
+
+
+def _gradients_last(graph: Graph, jobs: list[tuple[Job, int]]) -> list[tuple[Job, int]]:
+    """Weight gradients one level behind the input gradient of their layer: then they may lie on its weights."""
+    last_use: dict[int, int] = {}
+    for job, level in jobs:
+        for index in job.reads:
+            last_use[index] = max(last_use.get(index, 0), level)
+    result = []
+    for job, level in jobs:
+        if job.rounding is not None and job.rounding.summed is not None:
+            weights = _weights_of(graph, job)
+            level = max(level, last_use.get(weights, 0) + 1)
+        result.append((job, level))
+    return result
+
+
+def _weights_of(graph: Graph, job: Job) -> int:
+    """The narrowed weights of the layer that a weight gradient belongs to: those with which its input was convolved."""
+    assert job.rounding is not None
+    source = graph.nodes[job.rounding.producer].inputs[1]
+    shape = graph.nodes[job.rounding.producer].attributes["weight_shape"]
+    name = graph.nodes[job.rounding.producer].name
+    found = [
+        n.inputs[1]
+        for n in graph.nodes
+        if n.op == "convolution"
+        and n.name == name
+        and n.inputs[0] == source
+        and tuple(graph.nodes[n.inputs[1]].shape) == tuple(shape)  # type: ignore[arg-type]
+    ]
+    if len(found) != 1:
+        raise PlanError("a weight gradient whose weights are used by several layers", name)
+    return found[0]
+
+
+def _resident_weights(draft: Draft, jobs: Sequence[Job]) -> None:
+    """Buffers of the int16 weights, which the shards' owners fill before a step."""
+    for job in jobs:
+        if job.kind == "narrow":
+            index = job.nodes[0]
+            stored = draft.keep(index)
+            draft.buffers[stored.buffer].kept = True
+
+
+def _owned(graph: Graph) -> set[str]:
+    """Buffers of states that only the owner of a shard has: masters that are narrowed, and momentum."""
+    narrowed = {graph.nodes[i].inputs[0] for i in graph.find("narrow")}
+    states = {index for index in graph.find("state") if graph.nodes[index].format.kind == "int32"}
+    momenta = {graph.nodes[i].inputs[0] for i in graph.find("momentum")}
+    return {f"state/{graph.nodes[i].attributes['name']}" for i in (narrowed | momenta) & states}
+
+
+def _stage(draft: Draft, job: Job) -> None:
+    """The gradient's buffer becomes an alias of its layer's weights."""
+    assert job.rounding is not None and job.rounding.summed is not None
+    stored = draft.stored[job.rounding.summed]
+    weights = draft.place(_weights_of(draft.graph, job))
+    assert stored.bytes <= weights.bytes, (stored, weights)
+    draft.staged[stored.buffer] = weights.buffer
+    draft.stored[job.rounding.summed] = Stored(weights.buffer, 1, stored.bytes)
+
+
+def _moved(task: Task, draft: Draft) -> Task:
+    """The task with its staged stores where they belong."""
+    names = draft.staged
+    if not any(move.buffer in names for call in task.calls for move in call.stores):
+        return task
+    calls = tuple(
+        replace(call, stores=tuple(replace(m, buffer=names.get(m.buffer, m.buffer)) for m in call.stores))
+        for call in task.calls
+    )
+    return replace(task, calls=calls)

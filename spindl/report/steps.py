@@ -91,7 +91,8 @@ def time_line(step: StepReport, most: int = 36) -> str:
     lane, thin = (15, 5) if any(line.transfers for line in lines) else (17, 0)
     pitch = lane + thin + 4
     height = top + len(lines) * pitch + 30
-    x = Scale(0, step.cycles / step.clock * 1e3, left, left + width)
+    unit, size = ("s", 1.0) if step.seconds >= 2 else ("ms", 1e3)
+    x = Scale(0, step.seconds * size, left, left + width)
     per_cycle = width / step.cycles
     parts = [
         _phase(phase, spent, step.clock, left, per_cycle)
@@ -113,7 +114,7 @@ def time_line(step: StepReport, most: int = 36) -> str:
     for value in x.ticks(8):
         parts.append(tag("line", x1=x(value), x2=x(value), y1=top - 4, y2=bottom, class_="grid"))
         parts.append(text(f"{value:g}", x(value), bottom + 14, "tick", "middle"))
-    parts.append(text("ms", left + width, bottom + 28, "name", "end"))
+    parts.append(text(unit, left + width, bottom + 28, "name", "end"))
     works = [work for work in WORKS if any(s.work == work for line in lines for s in line.slices)]
     names = [WORKS[work] for work in works] + ([("f9", "DMA engine at work")] if thin else [])
     stages = [(f"{STAGE_COLOURS[stage]} pale", f"{stage} (top row)") for stage in STAGES]
@@ -139,7 +140,7 @@ def _phase(phase: Phase, spent: dict[tuple[str, Stage], float], clock: float, le
     hint = f"{phase.name}: {names}; {amount((phase.end - phase.start) / clock, 's')}"
     x, width = left + phase.start * per_cycle, (phase.end - phase.start) * per_cycle
     colour = f"{STAGE_COLOURS[stage]} soft"
-    parts = [tag("rect", title(hint), x=x, y=8, width=max(width - 0.8, 0.3), height=22, class_=colour)]
+    parts = [tag("rect", title(hint), x=x, y=8, width=width - min(0.8, 0.2 * width), height=22, class_=colour)]
     room = int((width - 6) / 6.2)
     if room >= min(4, len(layer)):
         parts.append(text(shortened(layer, room), x + width / 2, 23, "in", "middle"))

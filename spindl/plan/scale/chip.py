@@ -121,10 +121,11 @@ def _gradients_last(graph: Graph, jobs: list[tuple[Job, int]]) -> list[tuple[Job
             last_use[index] = max(last_use.get(index, 0), level)
     result = []
     for job, level in jobs:
+        behind = level
         if job.rounding is not None and job.rounding.summed is not None:
             weights = _weights_of(graph, job)
-            level = max(level, last_use.get(weights, 0) + 1)
-        result.append((job, level))
+            behind = max(level, last_use.get(weights, 0) + 1)
+        result.append((job, behind))
     return result
 
 
@@ -140,7 +141,7 @@ def _weights_of(graph: Graph, job: Job) -> int:
         if n.op == "convolution"
         and n.name == name
         and n.inputs[0] == source
-        and tuple(graph.nodes[n.inputs[1]].shape) == tuple(shape)  # type: ignore[arg-type]
+        and tuple(graph.nodes[n.inputs[1]].shape) == tuple(shape)
     ]
     if len(found) != 1:
         raise PlanError("a weight gradient whose weights are used by several layers", name)

@@ -102,7 +102,7 @@ def block_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     for (c0, c1), strip in itertools.product(pieces(0, target.channels, cut.channels), strips):
         regions, calls, turn = Regions(), list[Call](), 0
         words: dict[str, int | At] = {**common}
-        first = ()
+        first: tuple[Move, ...] = ()
         if bias is not None:
             load, words["bias"] = regions.load("bias", draft.place(bias).buffer, 4 * c0, 4 * (c1 - c0))
             first = (load,)
@@ -147,7 +147,7 @@ def block_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                     call["bias"] = 0
                 stores = saves if len(depths) == 1 else ()
                 calls.append(Call(direction, r.requantise, call, (*first, *loads), stores))
-                first = ()
+                first: tuple[Move, ...] = ()
             if len(depths) > 1:
                 calls.append(_round(r.requantise, words, sums, out, pixels, c1 - c0, saves))
         made = with_scratch(direction, calls, regions)

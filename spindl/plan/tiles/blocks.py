@@ -1,9 +1,9 @@
 """Contractions too large for whole rows: blocks of rows, columns and channels, and the sums over channels in pieces.
 
-One image at a time. A tile of the result is `channels` x `rows` x `columns` (of a weight gradient: outputs x inputs). What
-is summed over comes whole, or in pieces whose exact sums (int64) stay in DTCM until the last one rounds them: channels
-of the operands, or of a weight gradient blocks of rows. Every cut that fits is rated by the kernels' own cycles, the
-runtime's cost of its steps and transfers, and the bytes it moves.
+One image at a time. A tile of the result is `channels` x `rows` x `columns` (of a weight gradient: outputs x inputs).
+What is summed over comes whole, or in pieces whose exact sums (int64) stay in DTCM until the last one rounds them:
+channels of the operands, or of a weight gradient blocks of rows. Every cut that fits is rated by the kernels' own
+cycles, the runtime's cost of its steps and transfers, and the bytes it moves.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from spindl.machine import CHIP
 from spindl.plan.ask import cycles, scratch_bytes
@@ -62,7 +63,7 @@ def spans(total: int, most: int, unit: int = 1) -> list[tuple[int, int]]:
     parts = -(-total // most)
     units = -(-total // unit)
     edges = [units * k // parts * unit for k in range(parts)] + [total]
-    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    return [(a, b) for a, b in pairwise(edges) if b > a]
 
 
 def seen(g: Geometry, direction: str, first: int, last: int, rows: bool) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from spindl.plan.draft import Draft
 from spindl.plan.errors import TooLarge
 from spindl.plan.jobs import Job
-from spindl.plan.task import At, Call, Regions, Task, pieces
+from spindl.plan.task import At, Call, Move, Regions, Task, pieces
 from spindl.plan.tiles.blocks import (
     BACKWARD,
     FORWARD,
@@ -147,7 +147,7 @@ def block_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                     call["bias"] = 0
                 stores = saves if len(depths) == 1 else ()
                 calls.append(Call(direction, r.requantise, call, (*first, *loads), stores))
-                first: tuple[Move, ...] = ()
+                first = ()
             if len(depths) > 1:
                 calls.append(_round(r.requantise, words, sums, out, pixels, c1 - c0, saves))
         made = with_scratch(direction, calls, regions)

@@ -46,8 +46,8 @@ class PhaseCost:
     nodes: Mapping[int, int]
 
 
-Activity = Literal["runtime", "wait", "kernel", "load", "store"]
-"""What a span of time goes to: the core's first three, or a transfer of its DMA engine."""
+Activity = Literal["runtime", "wait", "kernel", "load", "store", "overlay"]
+"""What a span of time goes to: the core's first three, or a transfer of its DMA engine; overlay: a kernel's code."""
 
 
 @dataclass(frozen=True)
@@ -184,8 +184,9 @@ def _walk(
             begun = now if ordered or not early else asked
             engine = max(engine, begun)
             if brings[number]:
+                start = engine
                 engine += latency + costs.OVERLAY_BYTES / (rate if number else min(crowded, _ENGINE))
-                record(Span("load", begun, engine, placed, call))
+                record(Span("overlay", start, engine, placed, call))
             for k, move in enumerate(loads):
                 start = engine
                 engine += move.rows * latency + move.rows * move.bytes / (crowded if number == 0 else rate)

@@ -183,9 +183,9 @@ def _walk(
             block = STEP.layout.size + TRANSFER.layout.size * (len(call.loads) + len(call.stores))
             begun = now if ordered or not early else asked
             engine = max(engine, begun)
-            if brings[number]:  # at the start of a phase others have theirs already
+            if brings[number]:
                 start = engine
-                engine += latency + costs.OVERLAY_BYTES / (rate if number else _ENGINE)
+                engine += latency + costs.OVERLAY_BYTES / (rate if number else min(crowded, _ENGINE))
                 record(Span("overlay", start, engine, placed, call))
             for k, move in enumerate(loads):
                 start = engine

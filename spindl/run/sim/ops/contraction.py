@@ -1,4 +1,5 @@
-"""Contractions in torch: a matrix times the columns of the input, in float64.
+"""Contractions in torch: a matrix times the columns of the input, in float64; or in bytes, where a CPU has
+instructions for them (see `digits`).
 
 int16 products are at most 2^30, so a float64 sum of at most 2^21 of them is an integer up to 2^51: exact in any order,
 also inside a blocked matrix product. Only plain matrix products are used, never a library's convolution, whose

@@ -20,8 +20,6 @@ from spindl.program.schedule import STEP, TRANSFER
 _CLOCK = CHIP.clock.value
 _ENGINE = CHIP.dma_bandwidth.value / _CLOCK
 """Bytes per cycle of one core's DMA engine."""
-_SDRAM = CHIP.sdram_bandwidth.value / _CLOCK
-"""Bytes per cycle of the chip's SDRAM."""
 
 
 @dataclass(frozen=True)
@@ -44,24 +42,25 @@ class PhaseCost:
     nodes: Mapping[int, int]
 
 
-def predict(plan: Plan) -> tuple[PhaseCost, ...]:
-    """The cost of every phase."""
+def predict(plan: Plan, bandwidth: float = CHIP.sdram_bandwidth.value, slower: float = 1.0) -> tuple[PhaseCost, ...]:
+    """The cost of every phase; bandwidth: of SDRAM in bytes/s; slower: factor on the kernels' own cycles."""
+    sdram = bandwidth / _CLOCK
     known: dict[tuple[object, ...], int] = {}
     result = []
     for number, phase in enumerate(plan.phases):
         calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
-        kernels = [[_kernel(call, known) for call in each] for each in calls]
+        kernels = [[round(slower * _kernel(call, known)) for call in each] for each in calls]
         usual = [call for each in calls for call in each if call.condition is None]
         read = sum(move.bytes * move.rows for call in usual for move in call.loads)
         written = sum(move.bytes * move.rows for call in usual for move in call.stores)
         busy = sum(1 for each in calls if each)
         walk = 0.0
         for _ in range(3):  # how busy SDRAM is depends on how long the phase takes
-            share = min(1.0, (read + written) / _SDRAM / walk) if walk else 1.0
-            rate = min(_ENGINE, _SDRAM / max(1.0, 1 + share * (busy - 1)))
+            share = min(1.0, (read + written) / sdram / walk) if walk else 1.0
+            rate = min(_ENGINE, sdram / max(1.0, 1 + share * (busy - 1)))
             walk = max(
                 (
-                    _walk(tasks, each, rate, _SDRAM / max(1, busy))
+                    _walk(tasks, each, rate, sdram / max(1, busy))
                     for tasks, each in zip(phase.cores, kernels, strict=True)
                 ),
                 default=0.0,

@@ -27,6 +27,8 @@ MOST_MOVES = 12
 """Transfers of one load: a step's block has room for about 30."""
 _ENGINE = CHIP.dma_bandwidth.value / CHIP.clock.value
 _SDRAM = CHIP.sdram_bandwidth.value / CHIP.clock.value
+CYCLES_PER_CALL = 100_000
+"""What a call is worth that is not made: schedule tables are a fifth of a chip's memory at full size."""
 FORWARD, BACKWARD, WEIGHTS = "convolution", "convolution_input_gradient", "convolution_weight_gradient"
 
 
@@ -197,7 +199,7 @@ def _call(direction: str, words: dict[str, int], moves: tuple[int, int], size: i
     own = _kernel(direction, tuple(sorted(words.items()))) + costs.step(True, transfers, 0, rows)
     busy = min(1.0, size * cores / _SDRAM / own)
     rate = min(_ENGINE, _SDRAM / (1 + busy * (cores - 1)))
-    return max(own, rows * CHIP.sdram_latency.value + size / rate), rate
+    return max(own, rows * CHIP.sdram_latency.value + size / rate) + CYCLES_PER_CALL, rate
 
 
 def _cuts(g: Geometry, direction: str) -> Iterator[tuple[int, int]]:

@@ -86,7 +86,9 @@ def plan_chip(graph: Graph, machine: Machine) -> ChipPlan:
     life = {name: span for name, span in life.items() if name not in own}
     addresses, size = place(draft.buffers, life)
     if size > machine.sdram:
-        largest = ", ".join(f"{n} {draft.buffers[n].size:,}" for n in sorted(life, key=lambda n: -draft.buffers[n].size)[:3])
+        largest = ", ".join(
+            f"{n} {draft.buffers[n].size:,}" for n in sorted(life, key=lambda n: -draft.buffers[n].size)[:3]
+        )
         remedy = f"use smaller images (largest: {largest})"
         raise TooLarge("an image does not fit a chip's SDRAM", "plan", remedy, size, machine.sdram)
     plan = Plan(
@@ -133,8 +135,9 @@ def _gradients_last(graph: Graph, jobs: list[tuple[Job, int]], homes: Mapping[in
     for job, level in jobs:
         if job.rounding is not None and job.rounding.summed is not None:
             weights = homes[_weights_of(graph, job)]
-            level = max(level, last_use.get(weights, 0) + 1)
-        result.append((job, level))
+            result.append((job, max(level, last_use.get(weights, 0) + 1)))
+        else:
+            result.append((job, level))
     return result
 
 
@@ -150,7 +153,7 @@ def _weights_of(graph: Graph, job: Job) -> int:
         if n.op == "convolution"
         and n.name == name
         and n.inputs[0] == source
-        and tuple(graph.nodes[n.inputs[1]].shape) == tuple(shape)  # type: ignore[arg-type]
+        and tuple(graph.nodes[n.inputs[1]].shape) == tuple(shape)
     ]
     if len(found) != 1:
         raise PlanError("a weight gradient whose weights are used by several layers", name)

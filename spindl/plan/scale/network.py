@@ -1,8 +1,9 @@
-"""What crosses between chips, and how long it takes: gradients and weights by bandwidth, statistics by latency. Modelled.
+"""What crosses between chips, and how long it takes: gradients and weights by bandwidth, statistics by latency.
 
-On a board a ring passes through all working chips, used in both directions. Gradients go round it as int32 partial sums
-(reduce-scatter), new weights as int16 (all-gather), both in packets of four bytes. Between boards each shard has a ring
-of its own through the 48 chip links of a board's edge. Statistics are summed up a tree and come back by multicast.
+All of it is modelled. On a board a ring passes through all working chips, used in both directions. Gradients go round
+it as int32 partial sums (reduce-scatter), new weights as int16 (all-gather), both in packets of four bytes. Between
+boards each shard has a ring of its own through the chip links of a board's edge. Statistics are summed up a tree and
+come back by multicast.
 """
 
 from __future__ import annotations
@@ -126,6 +127,3 @@ def _ring(near: Mapping[XY, Sequence[XY]], turns: int = 200_000) -> tuple[XY, ..
             at = path.index(random.choice([xy for xy in ways if xy != path[-2]]))
             path[at + 1 :] = path[:at:-1]
     return None
-
-
-__all__ = ["CHIPS_PER_BOARD", "Links", "board_ring", "cut_off", "gather_seconds", "links", "reduce_seconds", "tree_seconds"]

@@ -1,6 +1,7 @@
 """What a machine of boards does with a network: images/s, where the time goes, memory and energy of a chip. Modelled.
 
-One chip's plan stands for all: every chip runs the same tasks on its own image. The slowest class of boards sets the step.
+One chip's plan stands for all: every chip runs the same tasks on its own image. The slowest class of boards sets
+the step.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from spindl.plan.cost import predict as phase_costs
 from spindl.plan.plan import Machine
 from spindl.plan.scale.chip import ChipPlan, plan_chip
 from spindl.plan.scale.machines import Boards
-from spindl.plan.scale.network import CHIPS_PER_BOARD, Links, board_ring, gather_seconds, links, reduce_seconds, tree_seconds
+from spindl.plan.scale.network import (
+    CHIPS_PER_BOARD,
+    Links,
+    board_ring,
+    gather_seconds,
+    links,
+    reduce_seconds,
+    tree_seconds,
+)
 from spindl.plan.scale.timeline import Block, Line, follow
 from spindl.program.core import TILES
 from spindl.program.kernels import KERNELS
@@ -29,7 +38,7 @@ COMPUTE_CORES, COMMUNICATION_CORES = 13, 3
 MAC_KERNELS = ("convolution", "convolution_input_gradient", "convolution_weight_gradient")
 UPDATE_CYCLES = 100
 """Of an owner's core for a parameter: sum, direction, momentum, step, narrowing (kernels `update`, `narrow`)."""
-BUFFERS = 1 << 20
+BUFFERS = 1 << 19
 """Bytes of streams, double-buffered images, labels and results."""
 TOLERANCE = 0.10
 """Of the kernels' predicted cycles, against the emulator."""
@@ -130,7 +139,7 @@ def _macs(planned: ChipPlan) -> int:
         if node.op in MAC_KERNELS:
             y = node.shape if node.op == "convolution" else nodes[node.inputs[0]].shape
             weights = node.attributes["weight_shape"] if node.op == MAC_KERNELS[2] else nodes[node.inputs[1]].shape
-            total += prod(y[2:]) * prod(weights)  # type: ignore[arg-type]
+            total += prod(y[2:]) * prod(weights)
     return total
 
 

@@ -23,8 +23,8 @@ def lines_of(chip: Chip, machine: Boards) -> list[str]:
         f"images/s    {middle.images_per_second:,.2f} ({slow.images_per_second:,.2f} to {fast.images_per_second:,.2f})",
         f"MAC kernels {middle.mac_share:.1%} of the compute cores' cycles, waits included "
         f"({slow.mac_share:.1%} to {fast.mac_share:.1%})",
-        f"network     step is {middle.to_infinite:.3f} x that of an infinitely fast network; rings busy {line.network:.2f} s, "
-        f"waited for {line.waits:.2f} s; statistics {middle.statistics:.2f} s",
+        f"network     step is {middle.to_infinite:.3f} x that of an infinitely fast network; "
+        f"rings busy {line.network:.2f} s, waited for {line.waits:.2f} s; statistics {middle.statistics:.2f} s",
     ]
     lines.append("where a step goes (s)")
     mac = middle.mac_share * line.step

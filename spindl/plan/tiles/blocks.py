@@ -1,13 +1,14 @@
 """Contractions too large for whole rows: blocks of rows, columns and channels, and the sums over channels in pieces.
 
-One image at a time. A tile of the result is `channels` x `rows` x `columns` (of a weight gradient: outputs x inputs). What
-is summed over comes whole, or in pieces whose exact sums (int64) stay in DTCM until the last one rounds them: channels
-of the operands, or of a weight gradient blocks of rows. Every cut that fits is rated by the kernels' own cycles, the
-runtime's cost of its steps and transfers, and the bytes it moves.
+One image at a time. A tile of the result is `channels` x `rows` x `columns` (of a weight gradient: outputs x inputs).
+What is summed over comes whole, or in pieces whose exact sums (int64) stay in DTCM until the last one rounds them:
+channels of the operands, or of a weight gradient blocks of rows. Every cut that fits is rated by the kernels' own
+cycles, the runtime's cost of its steps and transfers, and the bytes it moves.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +31,9 @@ _SDRAM = CHIP.sdram_bandwidth.value / CHIP.clock.value
 CYCLES_PER_CALL = 100_000
 """What a call is worth that is not made: schedule tables are a fifth of a chip's memory at full size."""
 FORWARD, BACKWARD, WEIGHTS = "convolution", "convolution_input_gradient", "convolution_weight_gradient"
+
+
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def spans(total: int, most: int, unit: int = 1) -> list[tuple[int, int]]:
     parts = -(-total // most)
     units = -(-total // unit)
     edges = [units * k // parts * unit for k in range(parts)] + [total]
-    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    return [(a, b) for a, b in itertools.pairwise(edges) if b > a]
 
 
 def seen(g: Geometry, direction: str, first: int, last: int, rows: bool) -> tuple[int, int]:
@@ -87,7 +91,13 @@ def widen(first: int, last: int, total: int, channels: int) -> tuple[int, int]:
 
 
 def block_moves(
-    buffer: str, t: Tensor, image: int, rows: tuple[int, int], columns: tuple[int, int], channels: tuple[int, int], at: At
+    buffer: str,
+    t: Tensor,
+    image: int,
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    channels: tuple[int, int],
+    at: At,
 ) -> tuple[Move, ...]:
     """Transfers between a block of an image in memory and its dense copy in DTCM."""
     (r0, r1), (c0, c1), (k0, k1) = rows, columns, channels
@@ -104,7 +114,13 @@ def block_moves(
         return (Move(buffer, start + c0 * pixel + 2 * k0, at, size, (r1 - r0) * (c1 - c0), pixel, size),)
     return tuple(
         Move(
-            buffer, start + (r * t.columns + c0) * pixel + 2 * k0, at.plus(r * (c1 - c0) * size), size, c1 - c0, pixel, size
+            buffer,
+            start + (r * t.columns + c0) * pixel + 2 * k0,
+            at.plus(r * (c1 - c0) * size),
+            size,
+            c1 - c0,
+            pixel,
+            size,
         )
         for r in range(r1 - r0)
     )
@@ -133,7 +149,7 @@ def matrix_moves(
 def whole_words(t: Tensor, columns: int, channels: int) -> bool:
     """Whether blocks of so many columns and channels are whole words in memory."""
     if channels == t.channels:
-        return columns == t.columns and (t.rows * columns * 2 * channels) % 4 == 0 or columns * channels % 2 == 0
+        return (columns == t.columns and (t.rows * columns * 2 * channels) % 4 == 0) or columns * channels % 2 == 0
     return channels % 2 == 0 and t.channels % 2 == 0
 
 
@@ -158,7 +174,10 @@ def words_of(g: Geometry, direction: str, rows: int, columns: int) -> dict[str, 
     """Arguments of the largest tile, for asking what it costs."""
     back = direction == BACKWARD
     met = []
-    for total, size, is_row in ((g.x_rows if back else g.y_rows, rows, True), (g.x_columns if back else g.y_columns, columns, False)):
+    for total, size, is_row in (
+        (g.x_rows if back else g.y_rows, rows, True),
+        (g.x_columns if back else g.y_columns, columns, False),
+    ):
         met.append(max(b - a for a, b in (seen(g, direction, *span, is_row) for span in spans(total, size))))
     result, gathered = ("x", "y") if back else ("y", "x")
     return {
@@ -234,9 +253,7 @@ def choose(g: Geometry, direction: str, tile: int, cores: int, narrow: bool) -> 
     return best if best is not None else least
 
 
-def _rate(
-    g: Geometry, direction: str, rows: int, columns: int, tile: int, cores: int, narrow: bool
-) -> Iterator[Rated]:
+def _rate(g: Geometry, direction: str, rows: int, columns: int, tile: int, cores: int, narrow: bool) -> Iterator[Rated]:
     """Cuts of outputs or of their inputs' gradient into these rows and columns."""
     x, y = Tensor(g.x_rows, g.x_columns, g.x_channels), Tensor(g.y_rows, g.y_columns, g.y_channels)
     back = direction == BACKWARD
@@ -317,7 +334,14 @@ def _rate_weights(
                 continue
             y_bytes, n = rows * columns * outputs * 2, outputs * inputs * g.taps
             flags = FLAGS["SUMS"] if count > 1 else FLAGS["NARROW"] if narrow else 0
-            words = {**base, "inputs": inputs, "outputs": outputs, "x_pitch": inputs, "y_pitch": outputs, "flags": flags}
+            words = {
+                **base,
+                "inputs": inputs,
+                "outputs": outputs,
+                "x_pitch": inputs,
+                "y_pitch": outputs,
+                "flags": flags,
+            }
             needed = 2 * (aligned(x_bytes) + aligned(y_bytes)) + ROOM
             needed += 2 * aligned(size * n + 4) + (aligned(8 * n) if count > 1 else 0)
             if needed <= tile:
@@ -334,5 +358,6 @@ def _rate_weights(
             call += n * 24 + costs.step(True, 0, 0, 0) if count > 1 else 0
             for strip in _strips(parts, 1, cores):
                 one = strip * call + (x_bytes + y_bytes) / rate
-                score = -(-(-(-parts // strip)) // cores) * one + (x_bytes + y_bytes) * cores / _SDRAM
+                tasks = -(-parts // strip)
+                score = -(-tasks // cores) * one + (x_bytes + y_bytes) * cores / _SDRAM
                 yield Rated(score, Cut(outputs, rows, columns, inputs, strip), needed)

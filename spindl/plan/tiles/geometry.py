@@ -49,9 +49,7 @@ class Geometry:
         return self.kernel[0] * self.kernel[1]
 
 
-def geometry(
-    x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], a: Any, keep_images: bool = False
-) -> Geometry:
+def geometry(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], a: Any, keep_images: bool = False) -> Geometry:
     """Of a convolution of x to y with weights w, from their logical shapes and its attributes."""
     groups = int(a["groups"])
     rows, columns = axis(a, w[2:], 0), axis(a, w[2:], 1)
@@ -111,5 +109,3 @@ def with_scratch(kernel: str, calls: list[Call], regions: Regions) -> tuple[Call
     return tuple(
         replace(call, arguments={**call.arguments, **words}) if call.kernel == kernel else call for call in calls
     )
-
-

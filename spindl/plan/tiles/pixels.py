@@ -29,9 +29,7 @@ def _step(draft: Draft, channels: int, bytes_per_pixel: int, constants: int, uni
     return max(unit, min(most, PIECE // channels // unit * unit))
 
 
-def _channel_step(
-    draft: Draft, channels: int, element: int, vectors: int, unit: int, name: str
-) -> tuple[int, int]:
+def _channel_step(draft: Draft, channels: int, element: int, vectors: int, unit: int, name: str) -> tuple[int, int]:
     """(channels of a tile, pixels of a step), with `element` bytes for each channel of a pixel and some vectors."""
     c = channels
     while c % 4 == 0 and aligned(8 * c) * vectors > draft.limits.tile // 3:

@@ -7,14 +7,14 @@ transfers are slower while many cores load. Constants come from spindl.machine a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from spindl.machine import CHIP
 from spindl.plan.ask import cycles
 from spindl.plan.deal import Placed
 from spindl.plan.plan import Phase, Plan
-from spindl.plan.task import Call
+from spindl.plan.task import Call, Task
 from spindl.program import costs
 from spindl.program.overlays import overlay_of
 from spindl.program.schedule import STEP, TRANSFER
@@ -22,8 +22,6 @@ from spindl.program.schedule import STEP, TRANSFER
 _CLOCK = CHIP.clock.value
 _ENGINE = CHIP.dma_bandwidth.value / _CLOCK
 """Bytes per cycle of one core's DMA engine."""
-_SDRAM = CHIP.sdram_bandwidth.value / _CLOCK
-"""Bytes per cycle of the chip's SDRAM."""
 
 
 @dataclass(frozen=True)
@@ -95,37 +93,40 @@ def time_line(plan: Plan) -> tuple[tuple[tuple[Span, ...], ...], ...]:
 
 
 def _rates(
-    phase: Phase, kernels: Sequence[Sequence[int]], brings: Sequence[Sequence[bool]]
+    phase: Phase,
+    kernels: Sequence[Sequence[int]],
+    brings: Sequence[Sequence[bool]],
+    sdram: float = CHIP.sdram_bandwidth.value / _CLOCK,
 ) -> tuple[float, float, float]:
     """(cycles of the phase, bytes per cycle of an engine, the same while all cores load)."""
     calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
     usual = [call for each in calls for call in each if call.condition is None]
     moved = sum(move.bytes * move.rows for call in usual for move in (*call.loads, *call.stores))
     busy = sum(1 for each in calls if each)
-    crowded = _SDRAM / max(1, busy)
+    crowded = sdram / max(1, busy)
     walk = rate = 0.0
     for _ in range(3):  # how busy SDRAM is depends on how long the phase takes
-        share = min(1.0, moved / _SDRAM / walk) if walk else 1.0
-        rate = min(_ENGINE, _SDRAM / max(1.0, 1 + share * (busy - 1)))
+        share = min(1.0, moved / sdram / walk) if walk else 1.0
+        rate = min(_ENGINE, sdram / max(1.0, 1 + share * (busy - 1)))
         walk = max(
             (_walk(*core, rate, crowded) for core in zip(phase.cores, kernels, brings, strict=True)), default=0.0
         )
     return walk, rate, crowded
 
 
-def predict(plan: Plan) -> tuple[PhaseCost, ...]:
-    """The cost of every phase."""
+def predict(plan: Plan, bandwidth: float = CHIP.sdram_bandwidth.value, slower: float = 1.0) -> tuple[PhaseCost, ...]:
+    """The cost of every phase; bandwidth: of SDRAM in bytes/s; slower: factor on the kernels' own cycles."""
     known: dict[tuple[object, ...], int] = {}
     result = []
     there = [0] * plan.machine.cores  # the overlay in each core's window
     for number, phase in enumerate(plan.phases):
         calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
-        kernels = [[_kernel(call, known) for call in each] for each in calls]
+        kernels = [[round(slower * _kernel(call, known)) for call in each] for each in calls]
         brings = [_brings(each, there, core) for core, each in enumerate(calls)]
         usual = [call for each in calls for call in each if call.condition is None]
         read = sum(move.bytes * move.rows for call in usual for move in call.loads)
         written = sum(move.bytes * move.rows for call in usual for move in call.stores)
-        walk, _, _ = _rates(phase, kernels, brings)
+        walk, _, _ = _rates(phase, kernels, brings, bandwidth / _CLOCK)
         barrier = costs.barrier(plan.machine.cores) if number else 0
         nodes: dict[int, int] = {}
         for each, times in zip(calls, kernels, strict=True):
@@ -134,6 +135,15 @@ def predict(plan: Plan) -> tuple[PhaseCost, ...]:
         most = max((sum(each) for each in kernels), default=0)
         result.append(PhaseCost(phase.name, round(walk) + barrier, most, read, written, nodes))
     return tuple(result)
+
+
+def weighed(task: Task, known: dict[tuple[object, ...], int]) -> Task:
+    """The task with its cycles as the kernels and the runtime declare them, waiting for SDRAM aside."""
+    cost = 0
+    for call in task.calls:
+        rows = sum(move.rows for move in (*call.loads, *call.stores))
+        cost += _kernel(call, known) + costs.step(bool(call.kernel), len(call.loads), len(call.stores), rows)
+    return replace(task, cost=cost)
 
 
 def total_cycles(phases: Sequence[PhaseCost]) -> int:

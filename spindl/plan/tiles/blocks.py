@@ -28,7 +28,7 @@ MOST_MOVES = 12
 """Transfers of one load: a step's block has room for about 30."""
 _ENGINE = CHIP.dma_bandwidth.value / CHIP.clock.value
 _SDRAM = CHIP.sdram_bandwidth.value / CHIP.clock.value
-CYCLES_PER_CALL = 100_000
+CYCLES_PER_CALL = 250_000
 """What a call is worth that is not made: schedule tables are a fifth of a chip's memory at full size."""
 NOTHING = 1 << 60
 """Bytes of a tile where no cut is possible at all."""

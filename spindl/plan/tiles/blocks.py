@@ -28,8 +28,10 @@ MOST_MOVES = 12
 """Transfers of one load: a step's block has room for about 30."""
 _ENGINE = CHIP.dma_bandwidth.value / CHIP.clock.value
 _SDRAM = CHIP.sdram_bandwidth.value / CHIP.clock.value
-CYCLES_PER_CALL = 100_000
+CYCLES_PER_CALL = 250_000
 """What a call is worth that is not made: schedule tables are a fifth of a chip's memory at full size."""
+NOTHING = 1 << 60
+"""Bytes of a tile where no cut is possible at all."""
 FORWARD, BACKWARD, WEIGHTS = "convolution", "convolution_input_gradient", "convolution_weight_gradient"
 
 
@@ -243,7 +245,7 @@ def choose(g: Geometry, direction: str, tile: int, cores: int, narrow: bool) -> 
     """
     rate = _rate_weights if direction == WEIGHTS else _rate
     best: Rated | None = None
-    least = 1 << 60
+    least = NOTHING
     for rows, columns in _cuts(g, direction):
         for rated in rate(g, direction, rows, columns, tile, cores, narrow):
             if rated.needed > tile:
@@ -269,6 +271,7 @@ def _rate(g: Geometry, direction: str, rows: int, columns: int, tile: int, cores
             continue
         in_bytes = in_rows * in_columns * depth * 2
         if 2 * in_bytes > tile:
+            yield Rated(0, Cut(0, rows, columns, depth), 2 * in_bytes)
             continue
         for channels in _sizes(target.channels, 4):
             moves_out = block_shape(target, rows, columns, channels)
@@ -326,7 +329,10 @@ def _rate_weights(
     for inputs in _divisors(g.inputs, 8):
         x_moves = block_shape(x, base["x_rows"], in_columns, inputs)
         x_bytes = base["x_rows"] * in_columns * inputs * 2
-        if x_moves[0] > MOST_MOVES or not whole_words(x, in_columns, inputs) or 2 * x_bytes > tile:
+        if x_moves[0] > MOST_MOVES or not whole_words(x, in_columns, inputs):
+            continue
+        if 2 * x_bytes > tile:
+            yield Rated(0, Cut(0, rows, columns, inputs), 2 * x_bytes)
             continue
         for outputs in _sizes(g.outputs, 2):
             y_moves = block_shape(y, rows, columns, outputs)

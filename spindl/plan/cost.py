@@ -7,14 +7,14 @@ transfers are slower while many cores load. Constants come from spindl.machine a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from spindl.machine import CHIP
 from spindl.plan.ask import cycles
 from spindl.plan.deal import Placed
 from spindl.plan.plan import Phase, Plan
-from spindl.plan.task import Call
+from spindl.plan.task import Call, Task
 from spindl.program import costs
 from spindl.program.overlays import overlay_of
 from spindl.program.schedule import STEP, TRANSFER
@@ -134,6 +134,15 @@ def predict(plan: Plan) -> tuple[PhaseCost, ...]:
         most = max((sum(each) for each in kernels), default=0)
         result.append(PhaseCost(phase.name, round(walk) + barrier, most, read, written, nodes))
     return tuple(result)
+
+
+def weighed(task: Task, known: dict[tuple[object, ...], int]) -> Task:
+    """The task with its cycles as the kernels and the runtime declare them, waiting for SDRAM aside."""
+    cost = 0
+    for call in task.calls:
+        rows = sum(move.rows for move in (*call.loads, *call.stores))
+        cost += _kernel(call, known) + costs.step(bool(call.kernel), len(call.loads), len(call.stores), rows)
+    return replace(task, cost=cost)
 
 
 def total_cycles(phases: Sequence[PhaseCost]) -> int:

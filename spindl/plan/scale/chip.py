@@ -7,11 +7,12 @@ not needed any more once the gradient of the layer's input is known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from spindl.graph.graph import Graph
 from spindl.plan import ends
+from spindl.plan.cost import weighed
 from spindl.plan.deal import deal
 from spindl.plan.draft import Draft, Stored
 from spindl.plan.errors import PlanError, TooLarge
@@ -55,8 +56,9 @@ def plan_chip(graph: Graph, machine: Machine) -> ChipPlan:
         raise PlanError(f"{sorted(images)} images on a chip", "plan", "use as many images as chips")
     jobs, homes = find_jobs(graph)
     levels_of = levels(graph, jobs, homes)
-    kept = [(job, level) for job, level in zip(jobs, levels_of, strict=True) if job.kind not in OWNERS]
-    kept = _gradients_last(graph, kept)
+    kept = [(_own_part(graph, job), level) for job, level in zip(jobs, levels_of, strict=True)]
+    kept = [(job, level) for job, level in kept if job.kind not in OWNERS and job.nodes]
+    kept = _gradients_last(graph, kept, homes)
     draft = machine_draft(graph, homes, replace(machine, chips=1), 0)
     draft.narrow = True
     _resident_weights(draft, jobs)
@@ -73,7 +75,8 @@ def plan_chip(graph: Graph, machine: Machine) -> ChipPlan:
             exchanges[level + 1] = exchanges.get(level + 1, 0) + sum(draft.stored[i].bytes for i in job.writes)
     ends.last_rules(draft)
     phases: list[Sequence[Task]] = [ends.begin_tasks(draft), *tasks, ends.collect_tasks(draft)]
-    phases = [[_moved(task, draft) for task in phase] for phase in phases]
+    known: dict[tuple[object, ...], int] = {}
+    phases = [[weighed(_moved(task, draft), known) for task in phase] for phase in phases]
     names = ["begin", *(f"level {k}" for k in range(len(tasks))), "collect"]
     fixed, start = fixed_regions(draft, machine)
     cores = [deal(phase, machine.cores) for phase in phases]
@@ -113,7 +116,16 @@ def plan_chip(graph: Graph, machine: Machine) -> ChipPlan:
     return ChipPlan(plan, tuple(tuple(each) for each in by_phase), gradients, exchanges)
 
 
-def _gradients_last(graph: Graph, jobs: list[tuple[Job, int]]) -> list[tuple[Job, int]]:
+def _own_part(graph: Graph, job: Job) -> Job:
+    """The job without running statistics: all chips have the same sums, so one chip of the board keeps them."""
+    if job.kind != "channels":
+        return job
+    nodes = tuple(i for i in job.nodes if graph.nodes[i].op not in ("running_mean", "running_variance"))
+    reads = tuple(i for i in job.reads if any(i in graph.nodes[n].inputs for n in nodes))
+    return replace(job, nodes=nodes, reads=reads, writes=tuple(i for i in job.writes if i in nodes))
+
+
+def _gradients_last(graph: Graph, jobs: list[tuple[Job, int]], homes: Mapping[int, int]) -> list[tuple[Job, int]]:
     """Weight gradients one level behind the input gradient of their layer: then they may lie on its weights."""
     last_use: dict[int, int] = {}
     for job, level in jobs:
@@ -122,7 +134,7 @@ def _gradients_last(graph: Graph, jobs: list[tuple[Job, int]]) -> list[tuple[Job
     result = []
     for job, level in jobs:
         if job.rounding is not None and job.rounding.summed is not None:
-            weights = _weights_of(graph, job)
+            weights = homes[_weights_of(graph, job)]
             level = max(level, last_use.get(weights, 0) + 1)
         result.append((job, level))
     return result

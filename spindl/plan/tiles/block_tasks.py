@@ -8,7 +8,7 @@ from dataclasses import replace
 from spindl.plan.draft import Draft
 from spindl.plan.errors import TooLarge
 from spindl.plan.jobs import Job
-from spindl.plan.task import At, Call, Regions, Task, pieces
+from spindl.plan.task import At, Call, Move, Regions, Task, pieces
 from spindl.plan.tiles.blocks import (
     BACKWARD,
     FORWARD,
@@ -27,6 +27,9 @@ from spindl.plan.tiles.blocks import (
 from spindl.plan.tiles.geometry import Geometry, contraction_words, geometry, with_scratch
 from spindl.program.kernels.contraction import FLAGS
 
+_Span = tuple[int, int]
+_Tile = tuple[_Span, _Span, _Span]
+"""Channels, rows and columns of a tile; of a weight gradient outputs, inputs and nothing."""
 LARGE = 1 << 20
 """Products of an image from which on blocks are worth their longer search."""
 
@@ -96,17 +99,23 @@ def block_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     if bias is not None:
         common["bias_exponent"] = draft.exponent(bias)
     depths = pieces(0, source.channels, cut.depth)
+    product = cut.rows * cut.columns * cut.channels * source.channels * g.taps
     positions = _positions(target.rows, target.columns, cut, _unit(target.columns, cut, target.channels))
-    strips = [positions[k : k + cut.strip] for k in range(0, len(positions), cut.strip)]
+    parts = pieces(0, target.channels, cut.channels)
+    if len(depths) > 1:
+        strips = _chains([(part, *position) for part in parts for position in positions], cut.strip)
+    else:
+        strips = [strip for part in parts for strip in _chains([(part, *each) for each in positions], cut.strip)]
     tasks = []
-    for (c0, c1), strip in itertools.product(pieces(0, target.channels, cut.channels), strips):
+    for strip in strips:
         regions, calls, turn = Regions(), list[Call](), 0
         words: dict[str, int | At] = {**common}
-        first = ()
-        if bias is not None:
-            load, words["bias"] = regions.load("bias", draft.place(bias).buffer, 4 * c0, 4 * (c1 - c0))
-            first = (load,)
-        for place_turn, (rows, columns) in enumerate(strip):
+        for place_turn, ((c0, c1), rows, columns) in enumerate(strip):
+            first: tuple[Move, ...] = ()
+            if bias is not None:
+                side = place_turn % 2
+                load, words["bias"] = regions.load(f"bias{side}", draft.place(bias).buffer, 4 * c0, 4 * (c1 - c0))
+                first = (load,)
             (r0, r1), (q0, q1) = rows, columns
             met = seen(g, direction, r0, r1, True)
             met_columns = widen(*seen(g, direction, q0, q1, False), source.columns, source.channels)
@@ -151,8 +160,13 @@ def block_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
             if len(depths) > 1:
                 calls.append(_round(r.requantise, words, sums, out, pixels, c1 - c0, saves))
         made = with_scratch(direction, calls, regions)
-        tasks.append(Task(number, made, regions.sizes, cost=round(rated.score * len(strip) / cut.strip)))
+        tasks.append(Task(number, made, regions.sizes, cost=len(strip) * product))
     return tasks
+
+
+def _chains(tiles: list[_Tile], most: int) -> list[list[_Tile]]:
+    """Tiles in their order, dealt to tasks of nearly equal length."""
+    return [tiles[a:b] for a, b in spans(len(tiles), most)]
 
 
 def _even(outer: tuple[int, int], inner: tuple[int, int], taps: int) -> int:
@@ -161,12 +175,12 @@ def _even(outer: tuple[int, int], inner: tuple[int, int], taps: int) -> int:
 
 
 def _round(
-    node: int, words: dict[str, int | At], sums: At, y: At, rows: int, columns: int, saves: tuple[object, ...]
+    node: int, words: dict[str, int | At], sums: At, y: At, rows: int, columns: int, saves: tuple[Move, ...]
 ) -> Call:
     keys = ("first_exponent", "second_exponent", "bias", "bias_exponent", "site", "bits", "flags")
     arguments: dict[str, int | At] = {key: words[key] for key in keys}
     arguments |= {"sums": sums, "y": y, "rows": rows, "columns": columns, "y_pitch": columns}
-    return replace(Call("round_sums", node, arguments), stores=saves)  # type: ignore[arg-type]
+    return replace(Call("round_sums", node, arguments), stores=saves)
 
 
 def weight_block_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
@@ -183,56 +197,61 @@ def weight_block_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     places = draft.place(operand).buffer, draft.place(dy).buffer
     common = contraction_words(draft, job, g)
     positions = _positions(y.rows, y.columns, cut, _unit(y.columns, cut, y.channels))
+    several = len(positions) > 1
+    outer, inner = pieces(0, g.outputs, cut.channels), pieces(0, g.inputs, cut.depth)
+    tiles: list[_Tile] = [(o, i, (0, 0)) for o in outer for i in inner]
     tasks = []
-    for outputs, inputs in itertools.product(pieces(0, g.outputs, cut.channels), pieces(0, g.inputs, cut.depth)):
-        regions, calls = Regions(), list[Call]()
-        o, i = outputs[1] - outputs[0], inputs[1] - inputs[0]
-        n = o * i * g.taps
-        out = regions.at("w", size * n + 4)
-        saves = matrix_moves(stored.buffer, out, outputs, g.taps, inputs, g.inputs, size)
-        several = len(positions) > 1
-        sums = regions.at("sums", 8 * n) if several else out
-        for turn, (rows, columns) in enumerate(positions):
-            met = seen(g, WEIGHTS, *rows, True)
-            met_columns = widen(*seen(g, WEIGHTS, *columns, False), x.columns, x.channels)
-            x_pixels = (met[1] - met[0]) * (met_columns[1] - met_columns[0])
-            y_pixels = (rows[1] - rows[0]) * (columns[1] - columns[0])
-            at_x = regions.at(f"x{turn % 2}", 2 * x_pixels * i + 4)
-            at_y = regions.at(f"y{turn % 2}", 2 * y_pixels * o + 4)
-            loads = (
-                *block_moves(places[0], x, 0, met, met_columns, inputs, at_x),
-                *block_moves(places[1], y, 0, rows, columns, outputs, at_y),
-            )
-            flags = FLAGS["NARROW"] if narrow else 0
-            if several:
-                flags = FLAGS["SUMS"] | (FLAGS["ADD"] if turn else 0)
-            call: dict[str, int | At] = {
-                **common,
-                "images": 1,
-                "x": at_x,
-                "y": at_y,
-                "w": sums,
-                "x_rows": met[1] - met[0],
-                "x_columns": met_columns[1] - met_columns[0],
-                "y_rows": rows[1] - rows[0],
-                "y_columns": columns[1] - columns[0],
-                "top": rows[0] * g.rows["stride"] - g.rows["padding"] - met[0],
-                "left": columns[0] * g.columns["stride"] - g.columns["padding"] - met_columns[0],
-                "inputs": i,
-                "outputs": o,
-                "x_pitch": i,
-                "y_pitch": o,
-                "flags": flags,
-            }
-            calls.append(Call(direction, target, call, loads, () if several else saves))
-        if several and narrow:
-            words = {**common, "flags": 0}
-            calls.append(_round(target, words, sums, out, o * g.taps, i, saves))
-        elif several:
-            keys = ("first_exponent", "second_exponent", "site", "bits")
-            finish: dict[str, int | At] = {key: common[key] for key in keys}
-            finish |= {"sums": sums, "y": out, "count": n, "flags": 0}
-            calls.append(Call("add_rounded_sums", target, finish, (), saves))
+    for strip in _chains(tiles, cut.strip):
+        regions, calls, turn = Regions(), list[Call](), 0
+        for place_turn, (outputs, inputs, _) in enumerate(strip):
+            o, i = outputs[1] - outputs[0], inputs[1] - inputs[0]
+            n = o * i * g.taps
+            out = regions.at(f"w{place_turn % 2}", size * n + 4)
+            saves = matrix_moves(stored.buffer, out, outputs, g.taps, inputs, g.inputs, size)
+            sums = regions.at("sums", 8 * n) if several else out
+            for place, (rows, columns) in enumerate(positions):
+                side = turn % 2
+                turn += 1
+                met = seen(g, WEIGHTS, *rows, True)
+                met_columns = widen(*seen(g, WEIGHTS, *columns, False), x.columns, x.channels)
+                x_pixels = (met[1] - met[0]) * (met_columns[1] - met_columns[0])
+                y_pixels = (rows[1] - rows[0]) * (columns[1] - columns[0])
+                at_x = regions.at(f"x{side}", 2 * x_pixels * i + 4)
+                at_y = regions.at(f"y{side}", 2 * y_pixels * o + 4)
+                loads = (
+                    *block_moves(places[0], x, 0, met, met_columns, inputs, at_x),
+                    *block_moves(places[1], y, 0, rows, columns, outputs, at_y),
+                )
+                flags = FLAGS["NARROW"] if narrow else 0
+                if several:
+                    flags = FLAGS["SUMS"] | (FLAGS["ADD"] if place else 0)
+                call: dict[str, int | At] = {
+                    **common,
+                    "images": 1,
+                    "x": at_x,
+                    "y": at_y,
+                    "w": sums,
+                    "x_rows": met[1] - met[0],
+                    "x_columns": met_columns[1] - met_columns[0],
+                    "y_rows": rows[1] - rows[0],
+                    "y_columns": columns[1] - columns[0],
+                    "top": rows[0] * g.rows["stride"] - g.rows["padding"] - met[0],
+                    "left": columns[0] * g.columns["stride"] - g.columns["padding"] - met_columns[0],
+                    "inputs": i,
+                    "outputs": o,
+                    "x_pitch": i,
+                    "y_pitch": o,
+                    "flags": flags,
+                }
+                calls.append(Call(direction, target, call, loads, () if several else saves))
+            if several and narrow:
+                calls.append(_round(target, {**common, "flags": 0}, sums, out, o * g.taps, i, saves))
+            elif several:
+                keys = ("first_exponent", "second_exponent", "site", "bits")
+                finish: dict[str, int | At] = {key: common[key] for key in keys}
+                finish |= {"sums": sums, "y": out, "count": n, "flags": 0}
+                calls.append(Call("add_rounded_sums", target, finish, (), saves))
         made = with_scratch(direction, calls, regions)
-        tasks.append(Task(number, made, regions.sizes, cost=round(rated.score)))
+        cost = len(strip) * cut.channels * cut.depth * g.taps * g.y_rows * g.y_columns
+        tasks.append(Task(number, made, regions.sizes, cost=cost))
     return tasks

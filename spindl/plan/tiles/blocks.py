@@ -47,7 +47,7 @@ class Cut:
         channels: of the result; of a weight gradient its outputs.
         rows, columns: of the result; of a weight gradient those of dy that are summed at a time.
         depth: channels summed over at a time; of a weight gradient the inputs of a tile.
-        strip: tiles of one task that share their weights, where all channels are summed at once.
+        strip: tiles of one task, one behind the other: of the same channels where all are summed at once.
     """
 
     channels: int
@@ -206,13 +206,13 @@ def _kernel(direction: str, items: tuple[tuple[str, int], ...]) -> int:
     return cycles(direction, dict(items))
 
 
-def _call(direction: str, words: dict[str, int], moves: tuple[int, int], size: int, cores: int) -> float:
-    """Cycles of one step: the kernel beside its transfers."""
+def _call(direction: str, words: dict[str, int], moves: tuple[int, int], size: int, cores: int) -> tuple[float, float]:
+    """Cycles of one step, the kernel beside its transfers; bytes per cycle of a core's DMA meanwhile."""
     transfers, rows = moves
-    own = _kernel(direction, tuple(sorted(words.items())))
-    own += costs.step(True, transfers, 0, rows)
-    dma = rows * CHIP.sdram_latency.value + size / _ENGINE
-    return max(own, dma, size * cores / _SDRAM)
+    own = _kernel(direction, tuple(sorted(words.items()))) + costs.step(True, transfers, 0, rows)
+    busy = min(1.0, size * cores / _SDRAM / own)
+    rate = min(_ENGINE, _SDRAM / (1 + busy * (cores - 1)))
+    return max(own, rows * CHIP.sdram_latency.value + size / rate), rate
 
 
 def _cuts(g: Geometry, direction: str) -> Iterator[tuple[int, int]]:
@@ -286,21 +286,26 @@ def _rate(g: Geometry, direction: str, rows: int, columns: int, tile: int, cores
                 continue
             parts = -(-target.channels // channels)
             store = costs.step(True, 0, *moves_out) - costs.step(True, 0, 0, 0)
+            tiles = parts * count if n > 1 else count
             if n > 1:
-                first = (moves_in[0] + 1, moves_in[1] + w_moves)
-                one = n * _call(direction, {**words, "flags": flags | FLAGS["ADD"]}, first, in_bytes + w_bytes, cores)
-                one += out * 24 + costs.step(True, 0, 0, 0) + store + (in_bytes + w_bytes) / _ENGINE
-                rounds = -(-parts * count // cores)
-                yield Rated(rounds * one, Cut(channels, rows, columns, depth), needed)
+                adding = {**words, "flags": flags | FLAGS["ADD"]}
+                moves = (moves_in[0] + 1, moves_in[1] + w_moves)
+                call, rate = _call(direction, adding, moves, in_bytes + w_bytes, cores)
+                call = n * call + out * 24 + costs.step(True, 0, 0, 0)
+                load = (in_bytes + w_bytes) / rate
             else:
-                call = _call(direction, words, moves_in, in_bytes + 2 * out, cores) + store
-                load = w_bytes / _ENGINE + w_moves * costs.ROW + in_bytes / _ENGINE
-                for strip in sorted({1, *(-(-count * parts // (cores * k)) for k in (1, 2, 3, 4))}):
-                    if strip > count:
-                        continue
-                    rounds = -(-parts * -(-count // strip) // cores)
-                    score = rounds * (strip * call + load)
-                    yield Rated(score, Cut(channels, rows, columns, depth, strip), needed)
+                call, rate = _call(direction, words, moves_in, in_bytes + 2 * out, cores)
+                load = (w_bytes + in_bytes) / rate + w_moves * costs.ROW
+            for strip in _strips(tiles, 1 if n > 1 else parts, cores):
+                tasks = -(-tiles // strip) * (1 if n > 1 else parts)
+                one = strip * (call + store) + load
+                score = -(-tasks // cores) * one + in_bytes * cores / _SDRAM
+                yield Rated(score, Cut(channels, rows, columns, depth, strip), needed)
+
+
+def _strips(tiles: int, parts: int, cores: int) -> list[int]:
+    """Tiles of a task to try: so that each core has one to four tasks."""
+    return sorted({min(tiles, max(1, -(-tiles * parts // (cores * k)))) for k in (1, 2, 3, 4)} | {1})
 
 
 def _rate_weights(
@@ -332,7 +337,7 @@ def _rate_weights(
                 "flags": flags,
             }
             needed = 2 * (aligned(x_bytes) + aligned(y_bytes)) + ROOM
-            needed += aligned(size * n) + (aligned(8 * n) if count > 1 else aligned(size * n))
+            needed += 2 * aligned(size * n + 4) + (aligned(8 * n) if count > 1 else 0)
             if needed <= tile:
                 needed += aligned(scratch_bytes(direction, words))
             if needed > tile:
@@ -340,13 +345,12 @@ def _rate_weights(
                 continue
             moves = (x_moves[0] + y_moves[0], x_moves[1] + y_moves[1])
             parts = -(-g.outputs // outputs) * (g.inputs // inputs)
-            adding = FLAGS["ADD"] if count > 1 else 0
-            one = count * _call(direction, {**words, "flags": flags | adding}, moves, x_bytes + y_bytes, cores)
+            adding = {**words, "flags": flags | (FLAGS["ADD"] if count > 1 else 0)}
+            call, rate = _call(direction, adding, moves, x_bytes + y_bytes, cores)
             rows_out = 1 if inputs == g.inputs else outputs * g.taps
-            one += costs.step(True, 0, 1, rows_out) + (x_bytes + y_bytes) / _ENGINE
-            one += n * 24 if count > 1 else 0
-            rounds = -(-parts // cores)
-            if count > 1:
-                yield Rated(rounds * one, Cut(outputs, rows, columns, inputs), needed)
-            else:
-                yield Rated(rounds * one, Cut(outputs, rows, columns, inputs), needed)
+            call = count * call + costs.step(True, 0, 1, rows_out) - costs.step(True, 0, 0, 0)
+            call += n * 24 + costs.step(True, 0, 0, 0) if count > 1 else 0
+            for strip in _strips(parts, 1, cores):
+                one = strip * call + (x_bytes + y_bytes) / rate
+                score = -(-(-(-parts // strip)) // cores) * one + (x_bytes + y_bytes) * cores / _SDRAM
+                yield Rated(score, Cut(outputs, rows, columns, inputs, strip), needed)

@@ -183,12 +183,13 @@ def plan(
     save: Annotated[Path | None, typer.Option("--save", help="Write the plan to a file.")] = None,
     show: Annotated[bool, typer.Option("--show", help="List every phase.")] = False,
     diff: Annotated[Path | None, typer.Option("--diff", help="Say how another saved plan differs.")] = None,
+    dead: Annotated[int | None, typer.Option("--dead", help="Dead chips, of machines of boards.", min=0)] = None,
 ) -> None:
     """Plan a training step for a machine: what each core does, memory, predicted time."""
     with explained():
         from spindl.cli.plan import Request, run
 
-        run(Request(source, data, input_shape, loss, batch_size, machine, cores, save, show, diff))
+        run(Request(source, data, input_shape, loss, batch_size, machine, cores, save, show, diff, dead))
 
 
 @app.command()

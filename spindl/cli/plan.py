@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -16,6 +16,10 @@ from spindl.plan import Plan, plan_step
 from spindl.plan.check import check_plan
 from spindl.plan.cost import PhaseCost, predict
 from spindl.plan.file import load_plan, save_plan
+from spindl.plan.scale.machines import boards_of, is_of_boards
+from spindl.plan.scale.predict import CHIPS_PER_BOARD, chip_of
+from spindl.plan.scale.show import layer_lines, lines_of
+from spindl.plan.share import share_of
 from spindl.plan.show import diff_plans, phase_rows, summary
 from spindl.planning import describe_machine
 from spindl.recipe import build_data
@@ -39,11 +43,15 @@ class Request:
     save: Path | None
     show: bool
     diff: Path | None
+    dead: int | None = None
 
 
 def run(request: Request) -> None:
     """Plans, checks, prints, saves, compares."""
     console = output()
+    if is_of_boards(request.machine):
+        _predict(request)
+        return
     if request.source.endswith(PLAN_FILE):
         plan = load_plan(Path(request.source))
     else:
@@ -65,6 +73,21 @@ def run(request: Request) -> None:
         lines = diff_plans(plan, other, phases, predict(other))
         for line in lines or ["the plans do the same"]:
             console.print(line, markup=False, highlight=False)
+
+
+def _predict(request: Request) -> None:
+    """A machine of boards: one image a chip."""
+    console = output()
+    machine = boards_of(request.machine, request.dead)
+    graph = share_of(_graph(replace(request, batch_size=CHIPS_PER_BOARD)), CHIPS_PER_BOARD)
+    started = perf_counter()
+    chip = chip_of(graph)
+    lines = lines_of(chip, machine)
+    console.print(f"planned in {perf_counter() - started:.2f} s", markup=False, highlight=False)
+    if request.show:
+        lines += ["the longest phases: seconds, of which kernels", *layer_lines(chip)]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _graph(request: Request) -> Graph:

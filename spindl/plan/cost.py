@@ -22,8 +22,6 @@ from spindl.program.schedule import STEP, TRANSFER
 _CLOCK = CHIP.clock.value
 _ENGINE = CHIP.dma_bandwidth.value / _CLOCK
 """Bytes per cycle of one core's DMA engine."""
-_SDRAM = CHIP.sdram_bandwidth.value / _CLOCK
-"""Bytes per cycle of the chip's SDRAM."""
 
 
 @dataclass(frozen=True)
@@ -95,37 +93,41 @@ def time_line(plan: Plan) -> tuple[tuple[tuple[Span, ...], ...], ...]:
 
 
 def _rates(
-    phase: Phase, kernels: Sequence[Sequence[int]], brings: Sequence[Sequence[bool]]
+    phase: Phase,
+    kernels: Sequence[Sequence[int]],
+    brings: Sequence[Sequence[bool]],
+    bandwidth: float = CHIP.sdram_bandwidth.value,
 ) -> tuple[float, float, float]:
     """(cycles of the phase, bytes per cycle of an engine, the same while all cores load)."""
+    sdram = bandwidth / _CLOCK
     calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
     usual = [call for each in calls for call in each if call.condition is None]
     moved = sum(move.bytes * move.rows for call in usual for move in (*call.loads, *call.stores))
-    busy = sum(1 for each in calls if each)
-    crowded = _SDRAM / max(1, busy)
-    walk = rate = 0.0
+    busy = max(1, sum(1 for each in calls if each))
+    crowded = sdram / busy
+    walk, rate = 0.0, crowded
     for _ in range(3):  # how busy SDRAM is depends on how long the phase takes
-        share = min(1.0, moved / _SDRAM / walk) if walk else 1.0
-        rate = min(_ENGINE, _SDRAM / max(1.0, 1 + share * (busy - 1)))
+        others = min(1.0, moved / sdram / walk) * (busy - 1) / busy if walk else 1.0
+        rate = min(_ENGINE, max(crowded, sdram * (1 - others)))
         walk = max(
             (_walk(*core, rate, crowded) for core in zip(phase.cores, kernels, brings, strict=True)), default=0.0
         )
     return walk, rate, crowded
 
 
-def predict(plan: Plan) -> tuple[PhaseCost, ...]:
-    """The cost of every phase."""
+def predict(plan: Plan, bandwidth: float = CHIP.sdram_bandwidth.value, slower: float = 1.0) -> tuple[PhaseCost, ...]:
+    """The cost of every phase; bandwidth: of SDRAM in bytes/s; slower: factor on the kernels' own cycles."""
     known: dict[tuple[object, ...], int] = {}
     result = []
     there = [0] * plan.machine.cores  # the overlay in each core's window
     for number, phase in enumerate(plan.phases):
         calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
-        kernels = [[_kernel(call, known) for call in each] for each in calls]
+        kernels = [[round(slower * _kernel(call, known)) for call in each] for each in calls]
         brings = [_brings(each, there, core) for core, each in enumerate(calls)]
         usual = [call for each in calls for call in each if call.condition is None]
         read = sum(move.bytes * move.rows for call in usual for move in call.loads)
         written = sum(move.bytes * move.rows for call in usual for move in call.stores)
-        walk, _, _ = _rates(phase, kernels, brings)
+        walk, _, _ = _rates(phase, kernels, brings, bandwidth)
         barrier = costs.barrier(plan.machine.cores) if number else 0
         nodes: dict[int, int] = {}
         for each, times in zip(calls, kernels, strict=True):

@@ -135,8 +135,9 @@ def _gradients_last(graph: Graph, jobs: list[tuple[Job, int]], homes: Mapping[in
     for job, level in jobs:
         if job.rounding is not None and job.rounding.summed is not None:
             weights = homes[_weights_of(graph, job)]
-            level = max(level, last_use.get(weights, 0) + 1)
-        result.append((job, level))
+            result.append((job, max(level, last_use.get(weights, 0) + 1)))
+        else:
+            result.append((job, level))
     return result
 
 
@@ -152,7 +153,7 @@ def _weights_of(graph: Graph, job: Job) -> int:
         if n.op == "convolution"
         and n.name == name
         and n.inputs[0] == source
-        and tuple(graph.nodes[n.inputs[1]].shape) == tuple(shape)  # type: ignore[arg-type]
+        and tuple(graph.nodes[n.inputs[1]].shape) == tuple(shape)
     ]
     if len(found) != 1:
         raise PlanError("a weight gradient whose weights are used by several layers", name)

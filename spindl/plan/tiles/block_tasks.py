@@ -6,7 +6,7 @@ import itertools
 from dataclasses import replace
 
 from spindl.plan.draft import Draft
-from spindl.plan.errors import TooLarge
+from spindl.plan.errors import PlanError, TooLarge
 from spindl.plan.jobs import Job
 from spindl.plan.task import At, Call, Move, Regions, Task, pieces
 from spindl.plan.tiles.blocks import (
@@ -53,6 +53,8 @@ def in_blocks(draft: Draft, job: Job) -> bool:
     assert job.rounding is not None
     g, op = _image_geometry(draft, job)
     images = draft.node(job.rounding.producer).inputs[0]
+    if op == WEIGHTS and draft.narrow:
+        return True
     macs = g.y_rows * g.y_columns * g.outputs * g.inputs * g.taps
     return (
         g.groups == 1 and draft.node(images).shape[0] == 1 and macs >= LARGE and not (g.inputs % 2 and op == BACKWARD)
@@ -189,6 +191,8 @@ def weight_block_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     target = job.rounding.summed
     g, direction = _image_geometry(draft, job)
     narrow = draft.narrow
+    if g.groups > 1:
+        raise PlanError("int16 gradients of grouped convolutions", draft.node(target).name, "use groups=1")
     rated = _cut(draft, job, g, WEIGHTS, narrow)
     cut = rated.cut
     dy, operand = draft.node(job.rounding.producer).inputs

@@ -1,13 +1,14 @@
 """Contractions too large for whole rows: blocks of rows, columns and channels, and the sums over channels in pieces.
 
-One image at a time. A tile of the result is `channels` x `rows` x `columns` (of a weight gradient: outputs x inputs). What
-is summed over comes whole, or in pieces whose exact sums (int64) stay in DTCM until the last one rounds them: channels
-of the operands, or of a weight gradient blocks of rows. Every cut that fits is rated by the kernels' own cycles, the
-runtime's cost of its steps and transfers, and the bytes it moves.
+One image at a time. A tile of the result is `channels` x `rows` x `columns` (of a weight gradient: outputs x inputs).
+What is summed over comes whole, or in pieces whose exact sums (int64) stay in DTCM until the last one rounds them:
+channels of the operands, or of a weight gradient blocks of rows. Every cut that fits is rated by the kernels' own
+cycles, the runtime's cost of its steps and transfers, and the bytes it moves.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,7 +28,12 @@ MOST_MOVES = 12
 """Transfers of one load: a step's block has room for about 30."""
 _ENGINE = CHIP.dma_bandwidth.value / CHIP.clock.value
 _SDRAM = CHIP.sdram_bandwidth.value / CHIP.clock.value
+CYCLES_PER_CALL = 100_000
+"""What a call is worth that is not made: schedule tables are a fifth of a chip's memory at full size."""
 FORWARD, BACKWARD, WEIGHTS = "convolution", "convolution_input_gradient", "convolution_weight_gradient"
+
+
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def spans(total: int, most: int, unit: int = 1) -> list[tuple[int, int]]:
     parts = -(-total // most)
     units = -(-total // unit)
     edges = [units * k // parts * unit for k in range(parts)] + [total]
-    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    return [(a, b) for a, b in itertools.pairwise(edges) if b > a]
 
 
 def seen(g: Geometry, direction: str, first: int, last: int, rows: bool) -> tuple[int, int]:
@@ -212,7 +218,7 @@ def _call(direction: str, words: dict[str, int], moves: tuple[int, int], size: i
     own = _kernel(direction, tuple(sorted(words.items()))) + costs.step(True, transfers, 0, rows)
     busy = min(1.0, size * cores / _SDRAM / own)
     rate = min(_ENGINE, _SDRAM / (1 + busy * (cores - 1)))
-    return max(own, rows * CHIP.sdram_latency.value + size / rate), rate
+    return max(own, rows * CHIP.sdram_latency.value + size / rate) + CYCLES_PER_CALL, rate
 
 
 def _cuts(g: Geometry, direction: str) -> Iterator[tuple[int, int]]:
@@ -352,5 +358,6 @@ def _rate_weights(
             call += n * 24 + costs.step(True, 0, 0, 0) if count > 1 else 0
             for strip in _strips(parts, 1, cores):
                 one = strip * call + (x_bytes + y_bytes) / rate
-                score = -(-(-(-parts // strip)) // cores) * one + (x_bytes + y_bytes) * cores / _SDRAM
+                tasks = -(-parts // strip)
+                score = -(-tasks // cores) * one + (x_bytes + y_bytes) * cores / _SDRAM
                 yield Rated(score, Cut(outputs, rows, columns, inputs, strip), needed)

@@ -12,7 +12,7 @@ from spindl.plan.task import At, Call, Regions, Task, pieces, shares, store
 
 LEAST = 256
 """Elements that are worth a core of their own."""
-PIECE = 1024
+PIECE = 4096
 """Elements of a step: large enough that the step costs little, small enough that loads hide behind kernels."""
 CYCLES = 16
 """Rough cycles of an element, for dealing."""

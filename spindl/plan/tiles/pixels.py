@@ -14,7 +14,7 @@ from spindl.plan.tiles.flat import rounding_words
 
 LEAST = 256
 """Elements that are worth a core of their own."""
-PIECE = 2048
+PIECE = 4096
 """Elements of a step."""
 CYCLES = 16
 

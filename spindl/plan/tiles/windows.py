@@ -54,7 +54,7 @@ def max_pool_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     index = job.nodes[0]
     node = draft.node(index)
     x, a = node.inputs[0], node.attributes
-    images, channels, outputs, output_width = node.shape
+    _, channels, outputs, output_width = node.shape
     _, _, height, width = draft.node(x).shape
     rows, columns = axis(a, a["kernel"], 0), axis(a, a["kernel"], 1)
     overlap = (rows["kernel"] - 1) * rows["dilation"] + 1
@@ -134,7 +134,7 @@ def max_pool_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     node, target = draft.node(job.rounding.producer), job.rounding.requantise
     dy, x = node.inputs
     a = node.attributes
-    images, channels, height, width = node.shape
+    _, channels, height, width = node.shape
     _, _, outputs, output_width = draft.node(dy).shape
     rows, columns = axis(a, a["kernel"], 0), axis(a, a["kernel"], 1)
     overlap = 2 * ((rows["kernel"] - 1) * rows["dilation"] + 1)
@@ -187,7 +187,7 @@ def window_sum_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     source, a = node.inputs[0], node.attributes
     backward = node.op == "window_sum_gradient"
     big, small = (node.shape, draft.node(source).shape) if backward else (draft.node(source).shape, node.shape)
-    images, channels, height, width = big
+    _, channels, height, width = big
     outputs, output_width = small[2:]
     windows: Any = a["rows"]
     tables = {"row_windows": _table(a["rows"]), "column_windows": _table(a["columns"])}

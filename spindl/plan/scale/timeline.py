@@ -1,0 +1,96 @@
+"""The time line of a step: phases of a chip, statistics between them, gradients and weights beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+STEPS = 4
+"""Steps that are followed until a step is like the one before it."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A weight tensor on the network.
+
+    Attributes:
+        ready: phase behind which its gradient is there.
+        needed: first phase of the next step that reads the new weights.
+        reduce, gather: seconds of the network.
+        update: seconds of the owners' update.
+    """
+
+    ready: int
+    needed: int
+    reduce: float
+    gather: float
+    update: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """Seconds of a step in the steady state.
+
+    Attributes:
+        step: in all.
+        waits: of all chips for new weights.
+        network: that the rings are busy.
+        finished: of each phase, when it ends.
+    """
+
+    step: float
+    waits: float
+    network: float
+    finished: tuple[float, ...]
+
+
+def follow(phases: Sequence[float], blocks: Sequence[Block]) -> Line:
+    """Runs some steps: the network takes one thing after the other, weights that are needed first before gradients.
+
+    Args:
+        phases: seconds of each, statistics included.
+        blocks: the tensors.
+    """
+    start, free, waits = 0.0, 0.0, 0.0
+    arrived = [0.0] * len(blocks)
+    finished: list[float] = []
+    needs: dict[int, list[int]] = {}
+    for number, block in enumerate(blocks):
+        needs.setdefault(block.needed, []).append(number)
+    for _ in range(STEPS):
+        now, waits, finished = start, 0.0, []
+        for phase, seconds in enumerate(phases):
+            for number in needs.get(phase, ()):
+                waits += max(0.0, arrived[number] - now)
+                now = max(now, arrived[number])
+            now += seconds
+            finished.append(now - start)
+        arrived, free = _network(blocks, [start + finished[b.ready] for b in blocks], free)
+        step, start = now - start, now
+    return Line(step, waits, sum(b.reduce + b.gather for b in blocks), tuple(finished))
+
+
+def _network(blocks: Sequence[Block], ready: Sequence[float], free: float) -> tuple[list[float], float]:
+    """When each tensor's new weights have arrived, and when the network is free again."""
+    arrived = [0.0] * len(blocks)
+    reductions = sorted(range(len(blocks)), key=lambda n: ready[n])
+    gathers: list[tuple[float, int]] = []
+    while reductions or gathers:
+        able = [entry for entry in gathers if entry[0] <= free]
+        next_reduction = ready[reductions[0]] if reductions else None
+        if next_reduction is not None and (next_reduction <= free or not able):
+            if not able and gathers and min(gathers)[0] < max(free, next_reduction):
+                free = max(free, min(gathers)[0])
+                continue
+            number = reductions.pop(0)
+            free = max(free, ready[number]) + blocks[number].reduce
+            gathers.append((free + blocks[number].update, number))
+            continue
+        if not able:
+            free = min(gathers)[0]
+            continue
+        entry = min(able, key=lambda e: blocks[e[1]].needed)
+        gathers.remove(entry)
+        free += blocks[entry[1]].gather
+        arrived[entry[1]] = free
+    return arrived, free

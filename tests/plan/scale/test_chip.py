@@ -1,0 +1,90 @@
+"""The plan of a chip of many: checked, gradients in the place of weights, and what is predicted from it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from spindl.graph import Graph
+from spindl.plan import Machine, PlanError
+from spindl.plan.check import check_plan
+from spindl.plan.scale.chip import ChipPlan, plan_chip
+from spindl.plan.scale.machines import boards_of
+from spindl.plan.scale.predict import FAST, MIDDLE, SLOW, Chip, chip_of, predict
+from spindl.plan.scale.show import layer_lines, lines_of
+from spindl.plan.share import share_of
+from spindl.program.core import TILES
+from tests.plan.networks import case
+
+
+@cache
+def graph_of_one() -> Graph:
+    graph = case("resnet", steps=1).graph
+    images = next(n.shape[0] for n in graph.nodes if n.op == "input" and n.format.kind == "uint8")
+    return share_of(graph, images)
+
+
+@cache
+def planned(cores: int = 13) -> ChipPlan:
+    return plan_chip(graph_of_one(), Machine("test", 1, cores, TILES, 100 << 20))
+
+
+@cache
+def chip() -> Chip:
+    return chip_of(graph_of_one())
+
+
+@pytest.mark.parametrize("cores", [1, 13])
+def test_the_plan_of_a_chip_is_right(cores: int) -> None:
+    check_plan(planned(cores).plan)
+
+
+def test_gradients_lie_on_the_weights_of_their_layer() -> None:
+    each = planned()
+    for index, (phase, size) in each.gradients.items():
+        buffer = each.plan.places[index]
+        assert each.plan.buffers[buffer].kept
+        readers = [
+            number
+            for number, phase_ in enumerate(each.plan.phases)
+            for core in phase_.cores
+            for placed in core
+            for call in placed.task.calls
+            for move in call.loads
+            if move.buffer == buffer
+        ]
+        assert readers and max(readers) < phase
+        assert size == 2 * each.plan.buffers[buffer].size // 2
+
+
+def test_several_images_on_a_chip_are_refused() -> None:
+    with pytest.raises(PlanError, match="images on a chip"):
+        plan_chip(case("resnet", steps=1).graph, Machine("test", 1, 13, TILES, 100 << 20))
+
+
+def test_a_prediction_adds_up() -> None:
+    one, many = boards_of("spin5"), boards_of("spin5", 1)
+    middle, slow, fast = (predict(chip(), one, each) for each in (MIDDLE, SLOW, FAST))
+    assert slow.images_per_second < middle.images_per_second < fast.images_per_second
+    assert middle.images_per_second == pytest.approx(48 / middle.line.step)
+    assert middle.line.step == pytest.approx(middle.compute + middle.statistics + middle.line.waits)
+    assert predict(chip(), many).chips == 47
+    assert 0 < middle.mac_share < 1 <= middle.to_infinite
+    million = predict(chip(), boards_of("million"))  # a small network waits for its statistics
+    assert 100 < million.images_per_second / middle.images_per_second < 1200
+
+
+def test_it_says_where_time_memory_and_energy_go() -> None:
+    text = "\n".join(lines_of(chip(), boards_of("spin5", 1)))
+    for word in (
+        "modelled",
+        "47 chips",
+        "images/s",
+        "MAC kernels",
+        "waits for new weights",
+        "schedule tables",
+        "in all",
+    ):
+        assert word in text
+    assert len(layer_lines(chip())) == 12

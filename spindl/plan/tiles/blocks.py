@@ -24,7 +24,7 @@ from spindl.program.kernels.contraction import FLAGS
 
 ROOM = 160
 """Bytes kept free for words around unaligned loads."""
-MOST_MOVES = 12
+MOST_MOVES = 13
 """Transfers of one load: a step's block has room for about 30."""
 _ENGINE = CHIP.dma_bandwidth.value / CHIP.clock.value
 _SDRAM = CHIP.sdram_bandwidth.value / CHIP.clock.value
@@ -177,16 +177,25 @@ def column_unit(total: int, columns: int, channels: int) -> int:
     return 4 if columns % 4 == 0 else pixel_unit(channels)
 
 
+def _length(span: Span) -> int:
+    return span[1] - span[0]
+
+
 def words_of(g: Geometry, direction: str, rows: int, columns: int) -> dict[str, int]:
     """Arguments of the largest tile, for asking what it costs."""
     back = direction == BACKWARD
-    met = []
-    for total, size, is_row in (
-        (g.x_rows if back else g.y_rows, rows, True),
-        (g.x_columns if back else g.y_columns, columns, False),
+    met, before = [], []
+    for side, total, size, is_row in (
+        (g.rows, g.x_rows if back else g.y_rows, rows, True),
+        (g.columns, g.x_columns if back else g.y_columns, columns, False),
     ):
         unit = 1 if is_row else column_unit(total, size, g.x_channels if back else g.y_channels)
-        met.append(max(b - a for a, b in (seen(g, direction, *span, is_row) for span in spans(total, size, unit))))
+        tiles = spans(total, size, unit)
+        first, last = max(tiles, key=lambda tile: (_length(seen(g, direction, *tile, is_row)), _length(tile)))
+        start, stop = seen(g, direction, first, last, is_row)
+        met.append(stop - start)
+        to, of = (first, start) if back else (start, first)
+        before.append(of * side["stride"] - side["padding"] - to)
     result, gathered = ("x", "y") if back else ("y", "x")
     return {
         f"{result}_rows": rows,
@@ -201,8 +210,8 @@ def words_of(g: Geometry, direction: str, rows: int, columns: int) -> dict[str, 
         "stride_columns": g.columns["stride"],
         "dilation_rows": g.rows["dilation"],
         "dilation_columns": g.columns["dilation"],
-        "top": -g.rows["padding"] if met[0] == (g.y_rows if back else g.x_rows) else 0,
-        "left": -g.columns["padding"] if met[1] == (g.y_columns if back else g.x_columns) else 0,
+        "top": before[0],
+        "left": before[1],
     }
 
 

@@ -23,6 +23,7 @@ bench: $(STAMP)
 
 bench-plan: $(TEST_STAMP)
 	$(RUN) -m bench.plan
+	$(RUN) bench/overlays.py
 
 bench-kernels: $(TEST_STAMP)
 	$(RUN) bench/kernels.py

@@ -50,13 +50,13 @@ def operation_table() -> str:
     for entry in OPERATIONS.values():
         module = entry.meaning.__module__.rpartition(".")[2]
         signature = " ".join((entry.meaning.__doc__ or "").split())
-        cells = (f"`{entry.name}`", signature, entry.formula, COMBINE_TEXT[entry.combine], "planned")
+        cells = (f"`{entry.name}`", signature, entry.formula, COMBINE_TEXT[entry.combine])
         row = "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
         sections.setdefault(module, []).append(row)
     lines = []
     for module in sorted(sections):
-        lines += [f"#### {module}", "", "| op | inputs -> result | meaning | parts of a batch | kernel |"]
-        lines += ["|---|---|---|---|---|", *sections[module], ""]
+        lines += [f"#### {module}", "", "| op | inputs -> result | meaning | parts of a batch |"]
+        lines += ["|---|---|---|---|", *sections[module], ""]
     return "\n".join(lines)
 
 

@@ -44,8 +44,8 @@ class PhaseCost:
     nodes: Mapping[int, int]
 
 
-Activity = Literal["runtime", "wait", "kernel", "load", "store"]
-"""What a span of time goes to: the core's first three, or a transfer of its DMA engine."""
+Activity = Literal["runtime", "wait", "kernel", "load", "store", "overlay"]
+"""What a span of time goes to: the core's first three, or a transfer of its DMA engine; overlay: a kernel's code."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,9 @@ def _rates(
     phase: Phase,
     kernels: Sequence[Sequence[int]],
     brings: Sequence[Sequence[bool]],
-    bandwidth: float = CHIP.sdram_bandwidth.value,
+    sdram: float = CHIP.sdram_bandwidth.value / _CLOCK,
 ) -> tuple[float, float, float]:
     """(cycles of the phase, bytes per cycle of an engine, the same while all cores load)."""
-    sdram = bandwidth / _CLOCK
     calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
     usual = [call for each in calls for call in each if call.condition is None]
     moved = sum(move.bytes * move.rows for call in usual for move in (*call.loads, *call.stores))
@@ -127,7 +126,7 @@ def predict(plan: Plan, bandwidth: float = CHIP.sdram_bandwidth.value, slower: f
         usual = [call for each in calls for call in each if call.condition is None]
         read = sum(move.bytes * move.rows for call in usual for move in call.loads)
         written = sum(move.bytes * move.rows for call in usual for move in call.stores)
-        walk, _, _ = _rates(phase, kernels, brings, bandwidth)
+        walk, _, _ = _rates(phase, kernels, brings, bandwidth / _CLOCK)
         barrier = costs.barrier(plan.machine.cores) if number else 0
         nodes: dict[int, int] = {}
         for each, times in zip(calls, kernels, strict=True):
@@ -194,9 +193,10 @@ def _walk(
             block = STEP.layout.size + TRANSFER.layout.size * (len(call.loads) + len(call.stores))
             begun = now if ordered or not early else asked
             engine = max(engine, begun)
-            if brings[number]:  # at the start of a phase others have theirs already
-                engine += latency + costs.OVERLAY_BYTES / (rate if number else _ENGINE)
-                record(Span("load", begun, engine, placed, call))
+            if brings[number]:
+                start = engine
+                engine += latency + costs.OVERLAY_BYTES / (rate if number else min(crowded, _ENGINE))
+                record(Span("overlay", start, engine, placed, call))
             for k, move in enumerate(loads):
                 start = engine
                 engine += move.rows * latency + move.rows * move.bytes / (crowded if number == 0 else rate)

@@ -27,12 +27,12 @@ def _cycles(step: StepReport) -> dict[tuple[str, Stage], float]:
     return {(cost.layer, cost.stage): cost.cycles for cost in step.costs if cost.cycles}
 
 
-def agreement_table(modelled: StepReport, measured: StepReport) -> str:
-    """The differences as a table."""
+def agreement_table(modelled: StepReport, measured: StepReport, most: int = 30) -> str:
+    """The step and its largest layers as a table."""
     heads = [tag("th", "cycles", scope="col")]
     heads += [tag("th", word, scope="col", class_="n") for word in ("modelled", "measured", "difference")]
     rows = []
-    for name, ours, theirs in differences(modelled, measured):
+    for name, ours, theirs in differences(modelled, measured)[:most]:
         cells = (amount(ours), amount(theirs), f"{100 * (ours / theirs - 1):+.1f} %")
         rows.append(tag("tr", tag("th", escape(name), scope="row"), *(tag("td", cell, class_="n") for cell in cells)))
     return tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows))

@@ -8,9 +8,11 @@ from spindl.plan.deal import Placed
 from spindl.plan.plan import Plan
 from spindl.plan.task import Call
 from spindl.report.errors import ReportError
-from spindl.report.model import CoreTimeline, Origin, Phase, Slice, StepReport, Work
-from spindl.report.planned import Times, calls_of, labels, step_report
+from spindl.report.model import CoreTimeline, Origin, Phase, Slice, Stage, StepReport, Work
+from spindl.report.planned import Labels, Times, calls_of, labels, step_report
 
+XY = tuple[int, int]
+CoreSteps = Sequence[Mapping[str, int]]
 _WAITS: tuple[tuple[str, Work, str], ...] = (
     ("barrier", "wait_barrier", "waiting at the barrier"),
     ("dma", "wait_dma", "waiting for DMA"),
@@ -18,21 +20,21 @@ _WAITS: tuple[tuple[str, Work, str], ...] = (
 
 
 def measured_report(
-    plan: Plan, counters: Sequence[Sequence[Mapping[str, int]]], executor: str, graph_name: str = "train"
+    plans: Sequence[Plan], counters: Mapping[XY, Sequence[CoreSteps]], executor: str, graph_name: str = "train"
 ) -> StepReport:
     """A step as cores counted it.
 
     Args:
-        plan: that they walked through.
-        counters: of each core, of each step of its schedule: cycles in "kernel", asleep for "dma" and at a "barrier",
-            and in "total" (spindl.program.core.STEP_COUNTERS).
+        plans: of each chip, in the order of `counters`.
+        counters: of each chip, each core, each step of its schedule: cycles in "kernel", asleep for "dma" and at a
+            "barrier", and in "total" (spindl.program.core.STEP_COUNTERS).
         executor: "emu" or "board".
         graph_name: of what was run.
 
     Raises:
-        ReportError: the counters are not those of this plan.
+        ReportError: the counters are not those of these plans.
     """
-    return step_report(plan, graph_name, Origin("measured", executor), measured_times(plan, counters), _NOTES)
+    return step_report(plans[0], graph_name, Origin("measured", executor), measured_times(plans, counters), _NOTES)
 
 
 _NOTES = (
@@ -41,45 +43,49 @@ _NOTES = (
 )
 
 
-def measured_times(plan: Plan, counters: Sequence[Sequence[Mapping[str, int]]]) -> Times:
+def measured_times(plans: Sequence[Plan], counters: Mapping[XY, Sequence[CoreSteps]]) -> Times:
     """Slices of each core; see `measured_report`. A phase ends when its last core has come to the next barrier."""
-    named = labels(plan.graph)
-    if len(counters) != plan.machine.cores:
-        raise ReportError(f"counters of {len(counters)} cores for a plan of {plan.machine.cores}", "counters")
+    plan = plans[0]
     lines, ends = [], [0.0] * len(plan.phases)
-    for core, steps in enumerate(counters):
-        calls = calls_of(plan, core)
-        expected = sum(max(1, len(phase)) for phase in calls)
-        if len(steps) != expected:
-            raise ReportError(
-                f"core {core} counted {len(steps)} steps, its schedule has {expected}",
-                "counters",
-                "use the plan it ran",
-            )
-        now, at = 0.0, 0
-        slices: list[Slice] = []
-        for number, phase in enumerate(calls):
-            calls_or_none: list[tuple[Placed, Call] | None] = [*phase] or [None]
-            for each in calls_or_none:
-                count = steps[at]
-                at += 1
-                layer, stage, work = named.of(*each) if each else ("", "other", "kernel")
-                kernel = each[1].kernel if each else ""
-                start = now
-                for name, kind, title in _WAITS:
-                    if count[name]:
-                        where = "" if kind == "wait_barrier" else layer
-                        slices.append(Slice(now, now + count[name], kind, title, where, stage if where else "other"))
-                        now += count[name]
-                if count["kernel"]:
-                    slices.append(Slice(now, now + count["kernel"], work, kernel, layer, stage))
-                now += count["kernel"]
-                rest = start + count["total"] - now
-                if rest > 0:
-                    slices.append(Slice(now, now + rest, "runtime", "runtime", layer, stage))
-                    now += rest
-            ends[number] = max(ends[number], now)
-        lines.append(CoreTimeline((0, 0), core, tuple(slices)))
-    starts = [0.0, *ends[:-1]]
-    phases = tuple(Phase(p.name, a, b) for p, a, b in zip(plan.phases, starts, ends, strict=True))
+    if not len(counters) == len(plans) == plan.machine.chips:
+        raise ReportError(f"counters of {len(counters)} chips for a plan of {plan.machine.chips}", "counters")
+    named = labels(plan.graph)
+    for own_plan, (chip, cores) in zip(plans, counters.items(), strict=True):
+        if len(cores) != plan.machine.cores:
+            raise ReportError(f"counters of {len(cores)} cores for a plan of {plan.machine.cores}", f"chip {chip}")
+        for core, steps in enumerate(cores):
+            line, own = _core(own_plan, named, chip, core, steps)
+            lines.append(line)
+            ends = [max(pair) for pair in zip(ends, own, strict=True)]
+    phases = tuple(Phase(p.name, a, b) for p, a, b in zip(plan.phases, [0.0, *ends[:-1]], ends, strict=True))
     return Times(phases, tuple(lines))
+
+
+def _core(plan: Plan, named: Labels, chip: XY, core: int, steps: CoreSteps) -> tuple[CoreTimeline, list[float]]:
+    """A core's time line, and when its phases ended."""
+    calls = calls_of(plan, core)
+    expected = sum(max(1, len(phase)) for phase in calls)
+    if len(steps) != expected:
+        raise ReportError(
+            f"core {core} counted {len(steps)} steps, its schedule has {expected}", "counters", "use the plan it ran"
+        )
+    counts, now = iter(steps), 0.0
+    ends: list[float] = []
+    slices: list[Slice] = []
+    for phase in calls:
+        calls_or_none: list[tuple[Placed, Call] | None] = [*phase] or [None]
+        for each in calls_or_none:
+            count = next(counts)
+            layer, stage, work = named.of(*each) if each else ("", "other", "kernel")
+            end = now + count["total"]
+            spans: list[tuple[int, Work, str]] = [(count[name], kind, title) for name, kind, title in _WAITS]
+            spans.append((count["kernel"], work, each[1].kernel if each else ""))
+            spans.append((count["total"] - sum(span[0] for span in spans), "runtime", "runtime"))
+            for length, kind, title in spans:
+                if length > 0:
+                    where: tuple[str, Stage] = ("", "other") if kind == "wait_barrier" else (layer, stage)
+                    slices.append(Slice(now, now + length, kind, title, *where))
+                    now += length
+            now = max(now, end)
+        ends.append(now)
+    return CoreTimeline(chip, core, tuple(slices)), ends

@@ -48,17 +48,10 @@ def memory_chart(memory: MemoryMap, height: int = 300, whole: bool = False) -> s
         tall = y(start) - y(start + region.bytes)
         hint = f"{region.name} ({region.kind}): {region.bytes:,} bytes at {region.address:#x}, "
         hint += f"{memory.times}s {region.first:g} to {region.last:g}"
-        parts.append(
-            tag(
-                "rect",
-                title(hint),
-                x=x(region.first),
-                y=y(start + region.bytes),
-                width=max(x(region.last) - x(region.first), 0.5),
-                height=max(tall, 0.2),
-                class_=f"{KINDS.get(region.kind, 'f8')} cell",
-            )
-        )
+        wide = max(x(region.last) - x(region.first), 0.5)
+        outlined = " cell" if wide > 4 and tall > 2.5 else ""
+        place = {"x": x(region.first), "y": y(start + region.bytes), "width": wide, "height": max(tall, 0.2)}
+        parts.append(tag("rect", title(hint), **place, class_=f"{KINDS.get(region.kind, 'f8')}{outlined}"))
     parts.append(text(f"{memory.times} 0", left, height - 14, "tick"))
     parts.append(text(f"{memory.end:g}", width - 8, height - 14, "tick", "end"))
     kinds = [kind for kind in KINDS if any(region.kind == kind for region in drawn)]

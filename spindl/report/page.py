@@ -18,7 +18,7 @@ from spindl.report.steps import (
     roofline,
     time_line,
 )
-from spindl.report.svg import amount, percent, tag
+from spindl.report.svg import amount, percent, rate, tag
 
 HOST = Origin("measured", "sim")
 _AGREEMENT = "Core cycles of each layer, and the length of the step. Both read the same constants of the machine."
@@ -57,7 +57,7 @@ def comparison_page(runs: Sequence[RunReport], steps: Sequence[StepReport | None
         ("Training loss", ("loss",), _number),
         ("Test loss", ("test_loss", "float_test_loss"), _number),
         ("Test accuracy", ("test_accuracy", "float_test_accuracy"), percent),
-        ("Images a second", ("throughput",), amount),
+        ("Images a second", ("throughput",), rate),
     )
     for heading, fields, shown in curves:
         lines = []
@@ -102,7 +102,7 @@ def _run_tiles(run: RunReport) -> list[str]:
         tiles.append(_tile(_number(series.y[-1]), "training loss" + (", last epoch" if run.epoch_loss else ""), HOST))
     if run.throughput:
         mean = sum(run.throughput.y) / len(run.throughput.y)
-        tiles.append(_tile(amount(mean), "images/s, mean", HOST))
+        tiles.append(_tile(rate(mean), "images/s, mean", HOST))
     clipped = sum(sum(values) for values in run.saturation.values())
     if run.steps:
         tiles.append(_tile(f"{clipped:,}", "values clipped in all steps", HOST))
@@ -135,7 +135,7 @@ def _learning(run: RunReport) -> list[str]:
         _card("Loss", chart("loss", loss, y_format=_number, log=_spread(loss))),
         _card("Accuracy", chart("accuracy", accuracy, y_format=lambda v: f"{100 * v:.4g} %")),
         _card("Learning rate", chart("learning rate", rates, zero=True)),
-        _card("Images a second", chart("throughput", speed, zero=True, y_format=amount)),
+        _card("Images a second", chart("throughput", speed, zero=True, y_format=rate)),
     ]
     if not any(cards):
         return []
@@ -186,7 +186,7 @@ def _settings(run: RunReport) -> str:
 def _step_tiles(step: StepReport) -> list[str]:
     tiles = [_tile(amount(step.seconds, "s"), f"one step on {step.machine}", step.origin)]
     if step.images:
-        tiles.append(_tile(amount(step.images / step.seconds), "images/s on the machine", step.origin))
+        tiles.append(_tile(rate(step.images / step.seconds), "images/s on the machine", step.origin))
         if step.joules is not None:
             tiles.append(_tile(amount(step.joules / step.images, "J"), "an image", Origin("modelled", "plan")))
     total = sum(s.end - s.start for line in step.timelines for s in line.slices)
@@ -203,11 +203,10 @@ def _step(step: StepReport) -> list[str]:
     if line:
         hint = "Each core, below it its DMA engine; on top the phases between barriers, named by their longest layer."
         parts.append(tag("div", _card("Time line", line, hint), class_="stack"))
-    cores = len(step.timelines)
     cards = [
         _card("Cycles of the cores", cycle_budget(step)),
         _card("Energy of the step", energy_budget(step), _joules(step), Origin("modelled", "plan")),
-        _card("Roofline", roofline(step, cores), "Size: cycles. Grey band: range of the SDRAM's bandwidth."),
+        _card("Roofline", roofline(step), "Size: cycles. Grey band: range of the SDRAM's bandwidth."),
     ]
     parts.append(tag("div", *cards, class_="cols"))
     table = layer_table(step.costs)
@@ -270,7 +269,7 @@ def _results(runs: Sequence[RunReport], steps: Sequence[StepReport | None]) -> s
             _last(run.test_accuracy, _points),
             _last(run.float_test_accuracy, _points),
             f"{sum(sum(v) for v in run.saturation.values()):,}",
-            amount(sum(speed.y) / len(speed.y)) if speed else "",
+            rate(sum(speed.y) / len(speed.y)) if speed else "",
         ]
         if machine:
             cells.append(f"{amount(step.seconds, 's')} ({step.origin.label})" if step else "")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from spindl.graph.graph import Graph
 from spindl.machine import CHIP, Fact, TopologyError, parse_topology
 from spindl.machine.energy import POWER, idle_watts
 from spindl.plan.cost import Span, predict, time_line
 from spindl.plan.deal import Placed
-from spindl.plan.plan import Machine, Plan
+from spindl.plan.plan import Plan
 from spindl.plan.task import CORE, Call
+from spindl.program import costs
 from spindl.report.graphs import graph_costs, layers, stages
 from spindl.report.model import (
     STAGES,
@@ -85,8 +85,8 @@ def plan_report(plan: Plan, graph_name: str = "train") -> StepReport:
 def step_report(plan: Plan, graph_name: str, origin: Origin, times: Times, notes: tuple[str, ...] = ()) -> StepReport:
     """A plan's step with times from anywhere."""
     total = max((phase.end for phase in times.phases), default=0.0)
-    steps = [_times(cost, plan.machine.chips) for cost in _step_costs(plan, times.timelines)]
-    energy = energy_parts(plan.machine, times.timelines, total, sum(cost.packets or 0 for cost in steps))
+    steps = _step_costs(plan, times.timelines)
+    energy = energy_parts(plan, times.timelines, total, sum(cost.packets or 0 for cost in steps))
     joules = sum(part.joules for part in energy) if energy else None
     return StepReport(
         graph_name,
@@ -156,6 +156,8 @@ def _slice(span: Span, begin: float, named: Labels) -> Slice:
 
 
 def _transfer(span: Span, begin: float) -> Transfer:
+    if span.activity == "overlay":
+        return Transfer(begin + span.start, begin + span.end, f"code of {span.call.kernel}", costs.OVERLAY_BYTES, False)
     to_sdram = span.activity == "store"
     move = (span.call.stores if to_sdram else span.call.loads)[span.move]
     return Transfer(begin + span.start, begin + span.end, move.buffer, move.bytes * move.rows, to_sdram)
@@ -164,23 +166,15 @@ def _transfer(span: Span, begin: float) -> Transfer:
 # --- costs -----------------------------------------------------------------------------------------------------------
 
 
-def _times(cost: StepCost, chips: int) -> StepCost:
-    """What a chip does, done by all of them: each has its share of the images."""
-
-    def all_of(value: float | None) -> Any:
-        return None if value is None else value * chips
-
-    values = {name: all_of(getattr(cost, name)) for name in _COUNTED}
-    return replace(cost, **values)
-
-
-_COUNTED = ("multiply_accumulates", "cycles", "product_cycles", "waiting", "sdram_bytes", "packets")
+def _alike(plan: Plan, timelines: Sequence[CoreTimeline]) -> float:
+    """How many chips each chip of the time lines stands for: a prediction has one, which all others resemble."""
+    return plan.machine.chips / max(1, len({line.chip for line in timelines}))
 
 
 def _step_costs(plan: Plan, timelines: Sequence[CoreTimeline]) -> list[StepCost]:
-    """By layer and stage, in the order of the graph."""
+    """By layer and stage, in the order of the graph, of all chips."""
     named = labels(plan.graph)
-    products = {(cost.layer, cost.stage): cost.multiply_accumulates for cost in graph_costs(plan.graph)}
+    products = {(cost.layer, cost.stage): cost.multiply_accumulates or 0 for cost in graph_costs(plan.graph)}
     moved: dict[tuple[str, Stage], int] = {}
     sent: dict[tuple[str, Stage], int] = {}
     for core in range(plan.machine.cores):
@@ -194,17 +188,28 @@ def _step_costs(plan: Plan, timelines: Sequence[CoreTimeline]) -> list[StepCost]
                 if isinstance(words, int):  # a packet for each word of a block, and one for its head
                     sent[layer, stage] = sent.get((layer, stage), 0) + words + 1
     spent: dict[tuple[str, Stage], list[float]] = {key: [0.0, 0.0, 0.0] for key in moved}
+    alike = _alike(plan, timelines)
     for line in timelines:
         for piece in line.slices:
             key = (piece.layer, piece.stage)
-            if piece.layer and key in spent:
-                length = piece.end - piece.start
+            if piece.layer:
+                spent.setdefault(key, [0.0, 0.0, 0.0])  # other chips may do what this one does not
+                length = (piece.end - piece.start) * alike
                 spent[key][0] += length * (piece.work in AWAKE)  # the runtime works for the layer, too
                 spent[key][1] += length * (piece.work == "products")
                 spent[key][2] += length * (piece.work == "wait_dma")
+    chips = plan.machine.chips
     place = {layer: index for index, layer in reversed(list(enumerate(named.layers)))}
     return [
-        StepCost(*key, products.get(key), kernel, of_products or None, waiting, moved[key], sent.get(key))
+        StepCost(
+            *key,
+            chips * products[key] if key in products else None,
+            kernel,
+            of_products or None,
+            waiting,
+            chips * moved[key] if key in moved else None,
+            chips * sent[key] if key in sent else None,
+        )
         for key, (kernel, of_products, waiting) in sorted(
             spent.items(), key=lambda item: (place.get(item[0][0], len(named.layers)), STAGES.index(item[0][1]))
         )
@@ -220,18 +225,20 @@ def _with_energy(costs: Sequence[StepCost], joules: float | None) -> tuple[StepC
 
 
 def energy_parts(
-    machine: Machine, timelines: Sequence[CoreTimeline], total: float, packets: int = 0
+    plan: Plan, timelines: Sequence[CoreTimeline], total: float, packets: int = 0
 ) -> tuple[EnergyPart, ...]:
-    """Energy of a step whose chips all do what one of them does; empty for a machine whose power is not known."""
+    """Energy of a step on all chips; empty for a machine whose power is not known."""
     try:
-        idle = idle_watts(parse_topology(machine.name))
+        idle = idle_watts(parse_topology(plan.machine.name))
     except TopologyError:
         return ()
     clock = CHIP.clock.value
 
     def awake(works: frozenset[Work]) -> float:
         return (
-            sum(s.end - s.start for line in timelines for s in line.slices if s.work in works) / clock * machine.chips
+            sum(s.end - s.start for line in timelines for s in line.slices if s.work in works)
+            / clock
+            * _alike(plan, timelines)
         )
 
     def part(name: str, watts: Fact, seconds: float) -> EnergyPart:
@@ -253,9 +260,14 @@ def _use(plan: Plan, timelines: Sequence[CoreTimeline]) -> MachineUse | None:
         places = parse_topology(plan.machine.name).places
     except TopologyError:
         return None
-    busy = sum(s.end - s.start for line in timelines for s in line.slices if s.work in AWAKE)
-    chips = places[: plan.machine.chips]
-    return MachineUse(plan.machine.name, tuple(ChipUse(p.x, p.y, plan.machine.cores, plan.bytes, busy) for p in chips))
+    busy: dict[tuple[int, int], float] = {}
+    for line in timelines:
+        awake = sum(s.end - s.start for s in line.slices if s.work in AWAKE)
+        busy[line.chip] = busy.get(line.chip, 0.0) + awake
+    like = next(iter(busy.values()), None) if len(busy) == 1 else None
+    chips = busy.keys() if len(busy) == plan.machine.chips else [(p.x, p.y) for p in places[: plan.machine.chips]]
+    used = (ChipUse(x, y, plan.machine.cores, plan.bytes, busy.get((x, y), like)) for x, y in chips)
+    return MachineUse(plan.machine.name, tuple(used))
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------

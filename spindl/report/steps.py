@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from math import log10
 
@@ -21,6 +22,14 @@ WORKS: dict[Work, tuple[str, str]] = {
 }
 """Colour and name of what cores do."""
 STAGE_COLOURS: dict[Stage, str] = {"forward": "f1", "backward": "f2", "update": "f3", "other": "f8"}
+_ENERGY_COLOURS = {
+    "idle power of the machine": "f8",
+    "cores in products": "f6",
+    "cores in other kernels": "f5",
+    "cores in the runtime": "f7",
+    "cores in streams": "f2",
+    "packets, a hop each": "f4",
+}
 AWAKE = ("products", "kernel", "runtime", "stream")
 
 
@@ -61,13 +70,12 @@ def cycle_budget(step: StepReport) -> str:
 
 def energy_budget(step: StepReport) -> str:
     """Joules by where they go, with the range of the constants."""
-    colours = ("f8", "f6", "f5", "f7", "f4", "f2", "f1")
     parts = []
-    for number, part in enumerate(step.energy):
+    for part in step.energy:
         shown = amount(part.joules, "J")
         if part.high > part.low:
             shown += f" ({amount(part.low, digits=2)} to {amount(part.high, digits=2)})"
-        parts.append((colours[number % len(colours)], part.name, part.joules, shown))
+        parts.append((_ENERGY_COLOURS.get(part.name, "f1"), part.name, part.joules, shown))
     return shares(parts)
 
 
@@ -83,7 +91,8 @@ def time_line(step: StepReport, most: int = 36) -> str:
     lane, thin = (15, 5) if any(line.transfers for line in lines) else (17, 0)
     pitch = lane + thin + 4
     height = top + len(lines) * pitch + 30
-    x = Scale(0, step.cycles / step.clock * 1e3, left, left + width)
+    unit, size = ("s", 1.0) if step.seconds >= 2 else ("ms", 1e3)
+    x = Scale(0, step.seconds * size, left, left + width)
     per_cycle = width / step.cycles
     parts = [
         _phase(phase, spent, step.clock, left, per_cycle)
@@ -91,7 +100,11 @@ def time_line(step: StepReport, most: int = 36) -> str:
     ]
     for number, line in enumerate(lines):
         y = top + number * pitch
-        name = f"core {line.core}" if len({each.chip for each in lines}) == 1 else f"{line.chip} {line.core}"
+        name = (
+            f"core {line.core}"
+            if len({each.chip for each in lines}) == 1
+            else f"{line.chip[0]},{line.chip[1]}: {line.core}"
+        )
         parts.append(text(name, left - 6, y + lane - 3, "tick", "end"))
         paths = _lane(line.slices, left, per_cycle, y, lane)
         parts += [tag("path", d=path, class_=WORKS[work][0]) for work, path in paths.items()]
@@ -101,7 +114,7 @@ def time_line(step: StepReport, most: int = 36) -> str:
     for value in x.ticks(8):
         parts.append(tag("line", x1=x(value), x2=x(value), y1=top - 4, y2=bottom, class_="grid"))
         parts.append(text(f"{value:g}", x(value), bottom + 14, "tick", "middle"))
-    parts.append(text("ms", left + width, bottom + 28, "name", "end"))
+    parts.append(text(unit, left + width, bottom + 28, "name", "end"))
     works = [work for work in WORKS if any(s.work == work for line in lines for s in line.slices)]
     names = [WORKS[work] for work in works] + ([("f9", "DMA engine at work")] if thin else [])
     stages = [(f"{STAGE_COLOURS[stage]} pale", f"{stage} (top row)") for stage in STAGES]
@@ -127,7 +140,7 @@ def _phase(phase: Phase, spent: dict[tuple[str, Stage], float], clock: float, le
     hint = f"{phase.name}: {names}; {amount((phase.end - phase.start) / clock, 's')}"
     x, width = left + phase.start * per_cycle, (phase.end - phase.start) * per_cycle
     colour = f"{STAGE_COLOURS[stage]} soft"
-    parts = [tag("rect", title(hint), x=x, y=8, width=max(width - 0.8, 0.3), height=22, class_=colour)]
+    parts = [tag("rect", title(hint), x=x, y=8, width=width - min(0.8, 0.2 * width), height=22, class_=colour)]
     room = int((width - 6) / 6.2)
     if room >= min(4, len(layer)):
         parts.append(text(shortened(layer, room), x + width / 2, 23, "in", "middle"))
@@ -259,8 +272,11 @@ def _stages(group: Sequence[StepCost], measure: str, total: float, most: float) 
 # --- roofline --------------------------------------------------------------------------------------------------------
 
 
-def roofline(step: StepReport, cores: int) -> str:
-    """Products a second of each layer and stage against products per byte of SDRAM traffic."""
+def roofline(step: StepReport) -> str:
+    """Products a second of each layer and stage against products per byte of SDRAM traffic, of all chips."""
+    seen = len({line.chip for line in step.timelines})
+    chips = len(step.use.chips) if step.use else seen
+    cores = len(step.timelines) * chips // max(1, seen)
     points = []
     for cost in step.costs:
         if cost.multiply_accumulates and cost.cycles and cost.sdram_bytes and cores:
@@ -269,7 +285,8 @@ def roofline(step: StepReport, cores: int) -> str:
     if not points:
         return ""
     peak = cores * step.clock
-    band = CHIP.sdram_bandwidth
+    one = CHIP.sdram_bandwidth
+    band = replace(one, value=chips * one.value, low=chips * one.low, high=chips * one.high)
     low, high = min(p[1] for p in points) / 3, max([*(p[1] for p in points), peak / band.value]) * 3
     width, height = 460, 300
     x = Scale(low, high, 56, width - 12, True)

@@ -129,6 +129,11 @@ def amount(value: float, unit: str = "", digits: int = 3) -> str:
     return f"{shown} {prefix}{unit}".strip()
 
 
+def rate(value: float) -> str:
+    """So many a second: never with a prefix that makes small rates look large."""
+    return amount(value) if value >= 1 else f"{value:.3g}"
+
+
 def plain(value: float) -> str:
     """A number of an axis."""
     if value and (abs(value) < 1e-3 or abs(value) >= 1e5):

@@ -16,7 +16,7 @@ from typing import Any
 
 from spindl.program.files import write_atomically
 from spindl.report.errors import ReportError
-from spindl.report.model import StepReport, Work
+from spindl.report.model import CoreTimeline, StepReport, Work
 
 CATEGORIES: Mapping[Work, str] = {
     "products": "kernel",
@@ -26,6 +26,8 @@ CATEGORIES: Mapping[Work, str] = {
     "wait_barrier": "wait",
     "stream": "stream",
 }
+MOST_SLICES = 500_000
+"""Of cores and DMA engines, about 60 MB. A longer step shows its first cores only, and says how many it leaves out."""
 _SEQUENCE = 1
 _STEP = 1
 
@@ -49,13 +51,17 @@ def trace_bytes(step: StepReport) -> bytes:
     writer.process(_STEP, 1, f"step: {step.graph} on {step.machine} ({step.origin.label})")
     writer.thread(_STEP + 1, 1, 1, "phases")
     writer.slices(_STEP + 1, [(p.start, p.end, p.name, "phase", {}) for p in step.phases])
-    track = 10
+    track, room = 10, MOST_SLICES
     chips = sorted({line.chip for line in step.timelines} | {use.chip for use in step.links})
     for number, chip in enumerate(chips):
         pid, thread = number + 2, 1
-        writer.process(track, pid, f"chip {chip[0]},{chip[1]} ({step.origin.label})")
+        lines = [line for line in step.timelines if line.chip == chip]
+        shown = _fitting(lines, room)
+        room -= sum(len(line.slices) + len(line.transfers) for line in shown)
+        left = f", {len(lines) - len(shown)} more cores left out" if len(shown) < len(lines) else ""
+        writer.process(track, pid, f"chip {chip[0]},{chip[1]} ({step.origin.label}{left})")
         track += 1
-        for line in (each for each in step.timelines if each.chip == chip):
+        for line in shown:
             writer.thread(track, pid, thread, f"core {line.core}")
             writer.slices(track, (_core_slice(s) for s in line.slices))
             track, thread = track + 1, thread + 1
@@ -68,6 +74,17 @@ def trace_bytes(step: StepReport) -> bytes:
             writer.slices(track, ((t.start, t.end, t.name, "link", {"bytes": t.bytes}) for t in use.slices))
             track, thread = track + 1, thread + 1
     return bytes(trace.SerializeToString())
+
+
+def _fitting(lines: Sequence[CoreTimeline], room: int) -> list[CoreTimeline]:
+    """The first cores whose slices fit."""
+    shown = []
+    for line in lines:
+        room -= len(line.slices) + len(line.transfers)
+        if room < 0:
+            break
+        shown.append(line)
+    return shown
 
 
 def _core_slice(piece: Any) -> _Slice:

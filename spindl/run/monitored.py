@@ -245,6 +245,7 @@ class MonitoredSession:
         self._values = dict(state.values)
         self._running: MonitoredMachine | None = None
         self._at: str | None = None  # the graph in whose memory the states are
+        self._stopped = False  # a step failed: what the machine holds is not a State
 
     def connect(self) -> tuple[Any, Topology]:
         """A SpiNNMan transceiver of the running machine, and its chips."""
@@ -267,7 +268,9 @@ class MonitoredSession:
             chip.write_states(each.graphs[graph].program, each.graphs[graph].memory, values)
 
     def _states(self) -> dict[str, Value]:
-        """The State of the first chip; all hold the same."""
+        """The State of the first chip; all hold the same. Raises RunError after a step that failed."""
+        if self._stopped:
+            raise RunError("the machine stopped in a step", "machine", "go on from the last checkpoint")
         if self._running is None or self._at is None:
             return {}
         loaded = self._running.chips[0].graphs[self._at]
@@ -280,7 +283,9 @@ class MonitoredSession:
         loaded = [each.graphs[graph] for each in machine.chips]
         for each in loaded:
             chip.write_inputs(each.program, each.memory, inputs)
+        self._stopped = True
         machine.run(graph, "all" if commit == "all" else "sites")
+        self._stopped = False
         outputs = chip.joined_outputs(
             [chip.read_outputs(each.program, each.memory) for each in loaded], loaded[0].program
         )
@@ -299,8 +304,8 @@ class MonitoredSession:
     def close(self) -> None:
         """Stops the cores. Closing twice is allowed."""
         if self._running is not None:
-            self._values |= self._states()
-            self._at = None
-            self._running.stop()
-            self._running.transceiver.close()
-            self._running = None
+            if not self._stopped:
+                self._values |= self._states()
+            self._at, running, self._running = None, self._running, None
+            running.stop()
+            running.transceiver.close()

@@ -30,7 +30,7 @@ def test_table_has_every_op_once() -> None:
     for line in operation_table().splitlines():
         if line.startswith("| `"):
             cells = re.split(r"(?<!\\)\|", line)[1:-1]
-            assert len(cells) == 5 and all(cell.strip() for cell in cells), line
+            assert len(cells) == 4 and all(cell.strip() for cell in cells), line
 
 
 def test_page_without_markers() -> None:

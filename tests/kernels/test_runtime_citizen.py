@@ -27,7 +27,7 @@ from spinnman.model.enums import CPUState, UserRegister
 from tests.emulator.conftest import bare, booted  # noqa: F401  (fixtures)
 from tests.emulator.host import transceiver_for
 
-COPY = KERNELS["copy"]
+COPY, MOVE = KERNELS["copy"], KERNELS["move"]
 APP = 33
 PHYSICAL_NUMBERS = 0xF5007FA8  # sv: virtual -> physical core
 CHIPS = ((0, 0), (1, 1))
@@ -102,7 +102,10 @@ def session(booted: Callable[..., Machine], image: Image, tmp_path: Path) -> Ite
 
 
 def exchange(data: int, index: int) -> tuple[Step, ...]:
-    """Each core copies its block behind all blocks, then loads its neighbour's and stores that behind again."""
+    """Each core copies its block behind all blocks, then loads its neighbour's and stores that behind again.
+
+    The second kernel lies in an overlay.
+    """
     count = len(CORES)
     out, again = data + count * BLOCK, data + 2 * count * BLOCK
     words = COPY.words({"x": A, "y": B, "words": BLOCK // 4})
@@ -110,12 +113,14 @@ def exchange(data: int, index: int) -> tuple[Step, ...]:
         COPY.number, 1, (Transfer(data + index * BLOCK, A, BLOCK),), (Transfer(out + index * BLOCK, B, BLOCK),), words
     )
     there = out + (index + 1) % count * BLOCK
+    moved = dict.fromkeys((field.name for field in MOVE.arguments), 0)
+    moved |= {"x": A, "y": B, "bytes": 4, "count_0": 1, "count_1": 1, "count_2": 1, "count_3": BLOCK // 4}
     second = Step(
-        COPY.number,
+        MOVE.number,
         2,
         (Transfer(there, A, BLOCK),),
         (Transfer(again + index * BLOCK, B, BLOCK),),
-        words,
+        MOVE.words(moved | {"x_stride_3": 4, "y_stride_3": 4}),
         barrier_before=True,
         barrier_after=True,
     )
@@ -150,7 +155,8 @@ def test_load_run_read_stop_again_and_again(session: Session, times: int) -> Non
                     at = record + [field.name for field in CORE.fields].index("command") * 4
                     session.transceiver.write_memory(x, y, at, command)
             session.transceiver.send_signal(APP, Signal.USER_0)
-            _until(session, loads)
+            brought = {result.counters["overlays_loaded"] for result in _until(session, loads)}
+            assert brought == {1 if number == 1 else 0}, "it stays from one walk to the next"
         for (x, y), data in places.items():
             check_exchange(session, x, y, data, given)
         infos = session.transceiver.get_cpu_infos(session.cores())
@@ -164,13 +170,13 @@ def test_load_run_read_stop_again_and_again(session: Session, times: int) -> Non
     assert session.machine.chip(0, 0).states[1:5] == ["idle"] * 4
 
 
-def _until(session: Session, loads: dict[tuple[int, int], ChipLoad]) -> None:
+def _until(session: Session, loads: dict[tuple[int, int], ChipLoad]) -> list[CoreResult]:
     for _ in range(100):
         results = [session.left(x, y, load, i) for (x, y), load in loads.items() for i in range(len(CORES))]
         assert [result.error for result in results if result.error] == []
         if all(result.finished for result in results):
             assert all(result.counters["steps"] == 2 for result in results)
-            return
+            return results
     raise AssertionError("the cores do not answer")
 
 

@@ -119,6 +119,19 @@ def test_session_through_spinnman(device: str) -> None:
     assert_same(session.state(), state)
 
 
+@pytest.mark.slow
+def test_a_machine_that_stops_is_named() -> None:
+    """A label that is none stops a kernel: the step's error names it, and the State is not given out any more."""
+    pytest.importorskip("spinnman")
+    c = case("lenet", steps=1)
+    program = planned(Program({"train": c.graph}, {}), "emu", "spin3")
+    with closing(open_session("emu", program, State(c.state, Progress(0)), device="spin3")) as session:
+        with pytest.raises(RunError, match="a value that the training graph excludes"):
+            session.step("train", {**c.inputs[0], "labels": Value(np.full(8, 77))})
+        with pytest.raises(RunError, match="last checkpoint"):
+            session.state()
+
+
 def test_sessions_that_cannot_be() -> None:
     c = case("lenet", steps=1)
     with pytest.raises(RunError, match="spin3, spin5 only"):

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from spindl.plan import Machine, plan_step
 from spindl.plan.cost import predict, time_line, total_cycles
+from spindl.program.core import TILES
 from spindl.report.errors import ReportError
 from spindl.report.graphs import graph_costs, layers, stages
 from spindl.report.measured import measured_report
-from spindl.report.model import MemoryMap, load_step, save_step
+from spindl.report.model import MemoryMap, StepReport, load_step, save_step
 from spindl.report.planned import calls_of
 from spindl.report.runs import BINS, read_run
 from tests.report.samples import STEPS, board_step, make_run, small_case, small_plan, small_step
@@ -107,14 +109,16 @@ def test_counters_of_cores_become_a_time_line() -> None:
         [{"barrier": 10, "dma": 20, "kernel": 100, "total": 150}] * sum(max(1, len(p)) for p in calls_of(plan, core))
         for core in range(4)
     ]
-    step = measured_report(plan, counters, "emu")
+    step = measured_report([plan], {(0, 0): counters}, "emu")
     assert step.origin.label == "measured on the emulator"
     assert step.cycles == 150 * max(len(each) for each in counters)
     assert sum(s.end - s.start for s in step.timelines[0].slices) == 150 * len(counters[0])
     with pytest.raises(ReportError, match="its schedule has"):
-        measured_report(plan, [counters[0][1:], *counters[1:]], "emu")
+        measured_report([plan], {(0, 0): [counters[0][1:], *counters[1:]]}, "emu")
+    with pytest.raises(ReportError, match="counters of 0 chips"):
+        measured_report([plan], {}, "emu")
     with pytest.raises(ReportError, match="for a plan of 4"):
-        measured_report(plan, counters[:3], "emu")
+        measured_report([plan], {(0, 0): counters[:3]}, "emu")
 
 
 def test_a_saved_step_is_the_same_step(tmp_path: Path) -> None:
@@ -162,3 +166,23 @@ def test_what_a_run_lacks_is_left_out(tmp_path: Path) -> None:
 def test_a_folder_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="no log of a run here"):
         read_run(tmp_path)
+
+
+def test_several_chips_share_the_images() -> None:
+    plan = plan_step(small_case().graph, Machine("spin3", 2, 4, TILES, 100 << 20))
+    counters = [
+        [{"barrier": 0, "dma": 0, "kernel": 100, "total": 100}] * sum(max(1, len(p)) for p in calls_of(plan, core))
+        for core in range(4)
+    ]
+    step, alone = measured_report([plan, plan], {(0, 0): counters, (1, 0): counters}, "emu"), small_step()
+    assert step.images == alone.images == 4
+
+    def products(report: StepReport) -> int:
+        return sum(cost.multiply_accumulates or 0 for cost in report.costs)
+
+    assert products(step) == products(alone)
+    assert sum(cost.packets or 0 for cost in step.costs) > 0
+    assert all(cost.packets is None for cost in alone.costs)
+    assert step.use is not None and [(c.x, c.y) for c in step.use.chips] == [(0, 0), (1, 0)]
+    assert step.use.chips[0].cycles == step.use.chips[1].cycles > 0
+    assert {part.name for part in step.energy} >= {"cores in streams", "packets, a hop each"}

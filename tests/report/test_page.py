@@ -19,7 +19,7 @@ from spindl.report.model import ChipUse, MachineUse, Origin, StepCost, save_step
 from spindl.report.page import comparison_page, run_page
 from spindl.report.runs import read_run
 from spindl.report.steps import layer_table
-from spindl.report.svg import Scale, amount, covering, round_step, shortened
+from spindl.report.svg import Scale, amount, covering, rate, round_step, shortened
 from tests.report.samples import board_step, make_run, small_step
 
 
@@ -148,6 +148,7 @@ def test_what_the_command_refuses(tmp_path: Path, arguments: list[str], message:
 def test_numbers() -> None:
     assert [amount(v, "B") for v in (0, 999, 1500, 1.5e9, 12e-6)] == ["0 B", "999 B", "1.50 kB", "1.50 GB", "12.0 µB"]
     assert amount(999.6) == "1.00 k"
+    assert [rate(v) for v in (0.09, 12.0, 4500)] == ["0.09", "12", "4.50 k"]
     assert [round_step(v) for v in (0.03, 1, 1.1, 6)] == [0.05, 1, 2, 10]
     assert Scale(0, 10, 0, 100).ticks(5) == [0, 2, 4, 6, 8, 10]
     assert Scale(0.5, 3000, 0, 1, True).ticks() == [1, 10, 100, 1000]

@@ -76,3 +76,12 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(ReportError, match="perfetto is not installed"):
         trace_bytes(small_step())
+
+
+def test_a_long_step_shows_its_first_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = small_step().timelines
+    room = sum(len(line.slices) + len(line.transfers) for line in lines[:2])
+    monkeypatch.setattr(module, "MOST_SLICES", room + 1)
+    names, _ = parsed(trace_bytes(small_step()))
+    assert "core 1" in names.values() and "core 2" not in names.values()
+    assert "chip 0,0 (modelled, 2 more cores left out)" in names.values()

@@ -38,8 +38,8 @@ COMPUTE_CORES, COMMUNICATION_CORES = 13, 3
 MAC_KERNELS = ("convolution", "convolution_input_gradient", "convolution_weight_gradient")
 UPDATE_CYCLES = 100
 """Of an owner's core for a parameter: sum, direction, momentum, step, narrowing (kernels `update`, `narrow`)."""
-BUFFERS = 1 << 19
-"""Bytes of streams, double-buffered images, labels and results."""
+BUFFERS = 400 << 10
+"""Bytes of two images of 150,528 bytes, labels, results and blocks of streams."""
 TOLERANCE = 0.10
 """Of the kernels' predicted cycles, against the emulator."""
 
@@ -168,7 +168,7 @@ def predict(chip: Chip, machine: Boards, constants: Constants = MIDDLE) -> Predi
         machine.chips / line.step,
         share,
         line.step / ideal.step,
-        _memory(chip, on_board),
+        _memory(chip, machine),
         _joules(chip, machine, line, net),
     )
 
@@ -200,14 +200,16 @@ def _blocks(chip: Chip, on_board: int, boards: int, net: Links, chips: int) -> l
     return result
 
 
-def _memory(chip: Chip, on_board: int) -> dict[str, int]:
-    """The map of a chip; the shard is that of a single board, where it is largest."""
+def _memory(chip: Chip, machine: Boards) -> dict[str, int]:
+    """The map of a chip of the board with the fewest."""
     plan = chip.planned.plan
     weights = sum(size for _, size in chip.planned.gradients.values())
+    parameters = weights // 2
     return {
         "weights, then gradients (int16)": weights,
         "activations and their gradients": plan.bytes - weights,
-        "shard: master weights and momentum": -(-weights // 2 * 8 // on_board),
+        "shard: master weights and momentum": 8 * parameters // (machine.smallest * machine.boards),
+        "sums on their way to other boards": 4 * parameters // machine.smallest if machine.boards > 1 else 0,
         "schedule tables of all cores": chip.table_bytes,
         "streams, images, results": BUFFERS,
     }

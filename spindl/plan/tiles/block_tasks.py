@@ -12,6 +12,7 @@ from spindl.plan.task import At, Call, Move, Regions, Task, pieces
 from spindl.plan.tiles.blocks import (
     BACKWARD,
     FORWARD,
+    NOTHING,
     WEIGHTS,
     Cut,
     Rated,
@@ -56,9 +57,9 @@ def in_blocks(draft: Draft, job: Job) -> bool:
     if op == WEIGHTS and draft.narrow:
         return True
     macs = g.y_rows * g.y_columns * g.outputs * g.inputs * g.taps
-    return (
-        g.groups == 1 and draft.node(images).shape[0] == 1 and macs >= LARGE and not (g.inputs % 2 and op == BACKWARD)
-    )
+    single = g.groups == 1 and draft.node(images).shape[0] == 1
+    even = g.outputs % 2 == 0 and (g.inputs % 2 == 0 or (g.x_columns % 2 == 0 and op != BACKWARD))
+    return single and even and macs >= LARGE
 
 
 def _cut(draft: Draft, job: Job, g: Geometry, direction: str, narrow: bool = False) -> Rated:
@@ -66,6 +67,8 @@ def _cut(draft: Draft, job: Job, g: Geometry, direction: str, narrow: bool = Fal
     rated = choose(g, direction, draft.limits.tile, draft.limits.cores, narrow, draft.per_call)
     if isinstance(rated, int):
         name = draft.node(job.rounding.producer).name
+        if rated == NOTHING:
+            raise PlanError("blocks of odd channels are no whole words", name, "use even numbers of channels")
         raise TooLarge("the smallest tile does not fit a core", name, "use fewer channels", rated, draft.limits.tile)
     return rated
 

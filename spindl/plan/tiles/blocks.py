@@ -30,6 +30,8 @@ _ENGINE = CHIP.dma_bandwidth.value / CHIP.clock.value
 _SDRAM = CHIP.sdram_bandwidth.value / CHIP.clock.value
 ROUNDING = 30
 """Cycles of rounding one int64 sum: kernels/cost/contraction.c."""
+NOTHING = 1 << 60
+"""Bytes of a tile where no cut is possible at all."""
 FORWARD, BACKWARD, WEIGHTS = "convolution", "convolution_input_gradient", "convolution_weight_gradient"
 
 
@@ -191,7 +193,9 @@ def words_of(g: Geometry, direction: str, rows: int, columns: int) -> dict[str, 
     ):
         unit = 1 if is_row else column_unit(total, size, g.x_channels if back else g.y_channels)
         tiles = spans(total, size, unit)
-        first, last = max(tiles, key=lambda tile: (_length(seen(g, direction, *tile, is_row)), _length(tile)))
+        first, last = max(
+            tiles, key=lambda tile: (_length(seen(g, direction, tile[0], tile[1], is_row)), _length(tile))
+        )
         start, stop = seen(g, direction, first, last, is_row)
         met.append(stop - start)
         to, of = (first, start) if back else (start, first)
@@ -261,7 +265,7 @@ def choose(g: Geometry, direction: str, tile: int, cores: int, narrow: bool, per
     """
     rate = _rate_weights if direction == WEIGHTS else _rate
     best: Rated | None = None
-    least = 1 << 60
+    least = NOTHING
     for rows, columns in _cuts(g, direction):
         for rated in rate(g, direction, rows, columns, tile, cores, narrow, per_call):
             if rated.needed > tile:
@@ -290,6 +294,7 @@ def _rate(
             continue
         in_bytes = in_rows * in_columns * depth * 2
         if 2 * in_bytes > tile:
+            yield Rated(0, Cut(0, rows, columns, depth), 2 * in_bytes)
             continue
         for channels in _sizes(target.channels, 4):
             moves_out = block_shape(target, rows, columns, channels)
@@ -349,7 +354,10 @@ def _rate_weights(
     for inputs in _divisors(g.inputs, 8):
         x_moves = block_shape(x, base["x_rows"], in_columns, inputs)
         x_bytes = base["x_rows"] * in_columns * inputs * 2
-        if x_moves[0] > MOST_MOVES or not whole_words(x, in_columns, inputs) or 2 * x_bytes > tile:
+        if x_moves[0] > MOST_MOVES or not whole_words(x, in_columns, inputs):
+            continue
+        if 2 * x_bytes > tile:
+            yield Rated(0, Cut(0, rows, columns, inputs), 2 * x_bytes)
             continue
         for outputs in _sizes(g.outputs, 2):
             y_moves = block_shape(y, rows, columns, outputs)

@@ -96,18 +96,24 @@ def storage_type(format: Format) -> torch.dtype:
     return STORAGE[format.kind]
 
 
-def read_together(values: Sequence[Pending | SimValue]) -> list[Value]:
-    """Fetch several small values from the device in one transfer, so that the device is waited for once."""
-    if not values:
-        return []
+def read_together(values: Sequence[AnyValue]) -> list[Value]:
+    """Fetch several small values from the device in one transfer, so that the device is waited for once.
+
+    A CPU's statistics are on the host already.
+    """
     pieces: list[Tensor] = []
     for value in values:
+        if isinstance(value, Value):
+            continue
         pieces.append((value.raw if isinstance(value, Pending) else value.data).reshape(-1).to(torch.int64))
         if isinstance(value, SimValue) and value.lift is not None:
             pieces.append(value.lift.reshape(-1).to(torch.int64))
-    numbers = torch.cat(pieces).cpu().numpy()
+    numbers = torch.cat(pieces).cpu().numpy() if pieces else np.zeros(0, np.int64)
     result, place = [], 0
     for value in values:
+        if isinstance(value, Value):
+            result.append(value)
+            continue
         tensor = value.raw if isinstance(value, Pending) else value.data
         mantissa = numbers[place : place + tensor.numel()].reshape(tuple(tensor.shape))
         place += tensor.numel()

@@ -1,4 +1,4 @@
-"""What the torch path does to be quick: float64 where it is exact, results in pieces. Always the interpreter's bits."""
+"""What the torch path does to be quick: float64 or bytes where exact, pieces. Always the interpreter's bits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spindl.graph.operations import WIDE, Value
 from spindl.number.rounding import clamp, limit, shift_right_half_even, shift_right_half_up
 from spindl.run.sim import rounding
-from spindl.run.sim.ops import contraction, pieces
+from spindl.run.sim.ops import contraction, digits, pieces
 from spindl.run.sim.ops.pieces import blocks
 from spindl.train.builder import Builder
 from tests.run.sim.cases import CASES, Draw
@@ -55,9 +55,25 @@ def test_a_piece_need_not_be_contiguous() -> None:
     assert (largest, clamped) == (600, sum(abs((v + 2) >> 2) > 127 for v in range(-600, 600)))
 
 
-@pytest.fixture(params=["small pieces", "short sums", "unstacked", "stacked"])
+MANNERS = ("small pieces", "short sums", "unstacked", "stacked", "bytes", "small pieces of bytes")
+
+
+@pytest.fixture(params=MANNERS)
 def manner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Ways in which large contractions work, forced on small ones."""
+    if "bytes" in request.param:
+        if not digits.available():
+            pytest.skip("no quick and exact products of bytes here")
+        monkeypatch.setattr(digits, "FEWEST_TERMS", 1)
+        monkeypatch.setattr(digits, "FEWEST_POSITIONS", 1)
+        if request.param != "bytes":
+            monkeypatch.setattr(digits, "PIECE_BYTES", 256)
+            monkeypatch.setattr(digits, "FEWEST_FILTERS", 2)
+            monkeypatch.setattr(contraction, "BLOCK", 8)
+            monkeypatch.setattr(contraction, "FEWEST_OUTPUTS", 1)
+        yield request.param
+        return
+    monkeypatch.setattr(digits, "available", lambda: False)
     if request.param == "small pieces":  # parts of images
         monkeypatch.setattr(contraction, "COLUMN_BYTES", {True: 256, False: 256})
         monkeypatch.setattr(pieces, "BLOCK", 8)
@@ -90,6 +106,32 @@ def test_contractions_in_every_manner(op: str, manner: str) -> None:
         check(b.graph(), state, inputs, "torch")
 
     run()
+
+
+def test_two_digits_hold_what_they_say() -> None:
+    x = torch.arange(-digits.LARGEST, digits.LARGEST + 1, dtype=torch.int16)
+    found = digits.split(x)
+    assert found is not None and found.largest == 127
+    assert torch.equal(256 * found.high.to(torch.int64) + found.low, x.to(torch.int64))
+    for largest in (digits.LARGEST + 1, -digits.LARGEST - 1, -(2**15)):
+        assert digits.split(torch.tensor([0, largest], dtype=torch.int16)) is None
+
+
+@pytest.mark.parametrize("terms", [1, 100, 512, 520, 4608, digits.TERMS])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("largest", [digits.LARGEST, digits.LARGEST - 255])
+def test_sums_of_bytes_at_the_bounds(terms: int, sign: int, largest: int) -> None:
+    """The largest products of digits, as many as are allowed: no int32 on the way overflows."""
+    if not digits.available():
+        pytest.skip("no quick and exact products of bytes here")
+    x = torch.full((1, terms, 1, 1), sign * largest, dtype=torch.int16)
+    w = torch.full((1, terms, 1, 1), largest, dtype=torch.int16)
+    operands = digits.split_both(x, w, terms, 1)
+    attributes = {"stride": (1, 1), "dilation": (1, 1), "padding": ((0, 0), (0, 0))}
+    shape = digits.grid((1, 1), (1, 1), (1, 1), attributes)
+    assert operands is not None and shape is not None
+    ((_, sums),) = digits.convolved(*operands, shape)
+    assert sums.tolist() == [[[[float(sign * largest**2 * terms)]]]]
 
 
 def test_ties_to_even_without_a_producer() -> None:

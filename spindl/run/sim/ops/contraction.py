@@ -1,4 +1,5 @@
-"""Contractions in torch: a matrix times the columns of the input, in float64.
+"""Contractions in torch: a matrix times the columns of the input, in float64; or in bytes, where a CPU has
+instructions for them (see `digits`).
 
 int16 products are at most 2^30, so a float64 sum of at most 2^21 of them is an integer up to 2^51: exact in any order,
 also inside a blocked matrix product. Only plain matrix products are used, never a library's convolution, whose
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from spindl.graph.graph import Node
 from spindl.graph.ops.contraction import ALIGNMENT, taps
+from spindl.run.sim.ops import digits
 from spindl.run.sim.ops.pieces import BLOCK, Pieces, channels_first, float64, in_pieces
 from spindl.run.sim.ops.table import implements
 from spindl.run.sim.rounding import shift_right_half_up
@@ -120,7 +122,7 @@ def columns(x: Tensor, part: Part, kernel: tuple[int, ...], outputs: tuple[int, 
     )
 
 
-def _convolved(out: Tensor, x: Tensor, weight: Tensor, a: Any) -> Pieces:
+def _convolved_in_float64(out: Tensor, x: Tensor, weight: Tensor, a: Any) -> Pieces:
     """weight is float64 (groups, O/groups, C/groups, KH, KW), out the logical result."""
     groups, filters, channels, *kernel = weight.shape
     outputs, dilation = tuple(out.shape[2:]), a["dilation"][0]
@@ -162,7 +164,24 @@ def _sum_over_taps(weights: Tensor, columns: Tensor, step: int) -> Tensor:
 @in_pieces("convolution")
 def convolution(node: Node, out: Tensor, x: SimValue, w: SimValue) -> tuple[int, Pieces]:
     a: Any = node.attributes
-    return x.exponent + w.exponent, _convolved(out, x.data, _by_group(w.data, a["groups"]), a)
+    return x.exponent + w.exponent, _convolved(out, x.data, w.data, a)
+
+
+def _convolved(out: Tensor, x: Tensor, w: Tensor, a: Any) -> Pieces:
+    """A convolution of x with w (O, C/groups, KH, KW), out the logical result."""
+    found = _convolved_by_digits(out, x, w, a)
+    return found if found is not None else _convolved_in_float64(out, x, _by_group(w, a["groups"]), a)
+
+
+def _convolved_by_digits(out: Tensor, x: Tensor, w: Tensor, a: Any) -> Pieces | None:
+    shape = digits.grid(tuple(x.shape[2:]), tuple(w.shape[2:]), tuple(out.shape[2:]), a)
+    if shape is None or a["groups"] > 1:
+        return None
+    operands = digits.split_both(x, w, prod(w.shape[1:]), digits.FEWEST_TERMS)
+    if operands is None:
+        return None
+    target = channels_first(out)
+    return ((target[:, images], exact) for images, exact in digits.convolved(*operands, shape))
 
 
 def _by_group(w: Tensor, groups: int) -> Tensor:
@@ -174,13 +193,15 @@ def _by_group(w: Tensor, groups: int) -> Tensor:
 def convolution_input_gradient(node: Node, out: Tensor, dy: SimValue, w: SimValue) -> tuple[int, Pieces]:
     """With stride 1 a convolution of dy with the weights turned round, else a sum over kernel positions."""
     a: Any = node.attributes
-    exponent, weight = dy.exponent + w.exponent, _by_group(w.data, a["groups"])
+    exponent = dy.exponent + w.exponent
     if tuple(a["stride"]) != (1, 1):
-        return exponent, _spread(out, dy.data, weight, a)
+        return exponent, _spread(out, dy.data, _by_group(w.data, a["groups"]), a)
     reach = [d * (k - 1) for d, k in zip(a["dilation"], w.data.shape[2:], strict=True)]
     padding = tuple((r - p[0], r - p[1]) for r, p in zip(reach, a["padding"], strict=True))
-    transposed = {"stride": (1, 1), "dilation": a["dilation"], "padding": padding}
-    return exponent, _convolved(out, dy.data, weight.flip(3, 4).transpose(1, 2), transposed)
+    transposed = {"stride": (1, 1), "dilation": a["dilation"], "padding": padding, "groups": a["groups"]}
+    by_group = w.data.flip(2, 3).reshape(a["groups"], -1, *w.data.shape[1:])
+    turned = by_group.transpose(1, 2).flatten(0, 1)
+    return exponent, _convolved(out, dy.data, turned, transposed)
 
 
 def _spread(out: Tensor, dy: Tensor, weight: Tensor, a: Any) -> Pieces:
@@ -222,6 +243,9 @@ def _weight_gradients(node: Node, dy: Tensor, x: Tensor, size: int) -> Iterator[
     stacked = a["group_size"] == 1 and a["stride"][0] == 1
     lines = [slice(i, i + 1) for i in range(kernel[0])] if stacked else [slice(0, kernel[0])]
     terms = channels * kernel[1] * (1 if stacked else kernel[0])
+    if groups == 1 and (found := _weight_gradients_by_digits(dy, x, size, a)) is not None:
+        yield from found
+        return
     totals: dict[tuple[int, int], Tensor] = {}
     at_once = filters if groups > 1 else min(filters, max(FEWEST_OUTPUTS, BLOCK // terms))
     results = RESULT_PASSES * groups * filters * terms // size
@@ -246,6 +270,20 @@ def _weight_gradients(node: Node, dy: Tensor, x: Tensor, size: int) -> Iterator[
             shape = (count, wide.shape[1] * wide.shape[2], channels, line.stop - line.start, kernel[1])
             place = slice(first, first + shape[1])
             yield (slice(images.start // size, images.stop // size), place, line), wide.reshape(shape)
+
+
+def _weight_gradients_by_digits(dy: Tensor, x: Tensor, size: int, a: Any) -> Iterator[tuple[WeightPart, Tensor]] | None:
+    filters, channels, *kernel = a["weight_shape"]
+    shape = digits.grid(tuple(x.shape[2:]), tuple(kernel), tuple(dy.shape[2:]), a)
+    if shape is None:
+        return None
+    operands = digits.split_both(dy, x, size * prod(dy.shape[2:]), digits.FEWEST_POSITIONS)
+    if operands is None:
+        return None
+    at_once = min(filters, max(FEWEST_OUTPUTS, BLOCK // (channels * prod(kernel))))
+    parts_found = digits.weight_gradients(*operands, shape, size, at_once)
+    whole = slice(0, kernel[0])
+    return (((g, f, whole), wide.view(*wide.shape[:2], channels, *kernel)) for g, f, wide in parts_found)
 
 
 @implements("convolution_weight_gradient")

@@ -28,6 +28,7 @@ bench-plan: $(TEST_STAMP)
 bench-kernels: $(TEST_STAMP)
 	$(RUN) bench/kernels.py
 	$(RUN) bench/float32_dot.py
+	$(RUN) -m bench.convolutions
 
 # The program of the cores, as one file that a wheel carries.
 image: $(TEST_STAMP)

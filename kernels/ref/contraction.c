@@ -108,32 +108,3 @@ int spindl_convolution_weight_gradient(const spindl_convolution_weight_gradient_
     }
     return sums ? SPINDL_OK : spindl_end(&finish.rounding);
 }
-
-int spindl_round_sums(const spindl_round_sums_arguments *a, spindl_context *context) {
-    spindl_finish finish;
-    if (a->sums & 3 || a->y & 1 || a->flags & ~1u || a->y_pitch < a->columns ||
-        !spindl_finish_begin(&finish, context, a->first_exponent, a->second_exponent, a->bias, a->bias_exponent, a->site,
-                             a->bits, a->flags & SPINDL_FLAG_RELU)) {
-        return SPINDL_ERROR_ARGUMENT;
-    }
-    const spindl_wide *sums = SPINDL_POINTER(const spindl_wide, a->sums);
-    for (uint32_t row = 0; row < a->rows; row++) {
-        int16_t *y = SPINDL_POINTER(int16_t, a->y) + row * a->y_pitch;
-        for (uint32_t c = 0; c < a->columns; c++) *y++ = (int16_t)spindl_finish_sum(&finish, *sums++, c);
-    }
-    return spindl_end(&finish.rounding);
-}
-
-int spindl_add_rounded_sums(const spindl_add_rounded_sums_arguments *a, spindl_context *context) {
-    spindl_finish finish;
-    if ((a->sums | a->y) & 3 || a->flags & ~(uint32_t)SPINDL_FLAG_ADD ||
-        !spindl_finish_begin(&finish, context, a->first_exponent, a->second_exponent, 0, 0, a->site, a->bits, 0)) {
-        return SPINDL_ERROR_ARGUMENT;
-    }
-    const spindl_wide *sums = SPINDL_POINTER(const spindl_wide, a->sums);
-    int32_t *y = SPINDL_POINTER(int32_t, a->y);
-    for (uint32_t i = 0; i < a->count; i++) {
-        y[i] = spindl_finish_sum(&finish, sums[i], 0) + (a->flags & SPINDL_FLAG_ADD ? y[i] : 0);
-    }
-    return spindl_end(&finish.rounding);
-}

@@ -102,12 +102,12 @@ def _rates(
     calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
     usual = [call for each in calls for call in each if call.condition is None]
     moved = sum(move.bytes * move.rows for call in usual for move in (*call.loads, *call.stores))
-    busy = sum(1 for each in calls if each)
-    crowded = sdram / max(1, busy)
-    walk = rate = 0.0
+    busy = max(1, sum(1 for each in calls if each))
+    crowded = sdram / busy
+    walk, rate = 0.0, crowded
     for _ in range(3):  # how busy SDRAM is depends on how long the phase takes
-        share = min(1.0, moved / sdram / walk) if walk else 1.0
-        rate = min(_ENGINE, sdram / max(1.0, 1 + share * (busy - 1)))
+        others = min(1.0, moved / sdram / walk) * (busy - 1) / busy if walk else 1.0
+        rate = min(_ENGINE, max(crowded, sdram * (1 - others)))
         walk = max(
             (_walk(*core, rate, crowded) for core in zip(phase.cores, kernels, brings, strict=True)), default=0.0
         )

@@ -105,6 +105,8 @@ class Draft:
     blocks: int = 0
     narrow: bool = False
     """Weight gradients are kept as the int16 of one image each."""
+    per_call: int = 0
+    """Cycles that a call of a contraction is worth beside its own: steps take memory in the schedules."""
     staged: dict[str, str] = field(default_factory=dict)
     """Buffers that take the place of others, by name."""
 

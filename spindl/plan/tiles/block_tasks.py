@@ -19,8 +19,8 @@ from spindl.plan.tiles.blocks import (
     Tensor,
     block_moves,
     choose,
+    column_unit,
     matrix_moves,
-    pixel_unit,
     seen,
     spans,
     widen,
@@ -64,7 +64,7 @@ def in_blocks(draft: Draft, job: Job) -> bool:
 
 def _cut(draft: Draft, job: Job, g: Geometry, direction: str, narrow: bool = False) -> Rated:
     assert job.rounding is not None
-    rated = choose(g, direction, draft.limits.tile, draft.limits.cores, narrow)
+    rated = choose(g, direction, draft.limits.tile, draft.limits.cores, narrow, draft.per_call)
     if isinstance(rated, int):
         name = draft.node(job.rounding.producer).name
         if rated == NOTHING:
@@ -76,13 +76,6 @@ def _cut(draft: Draft, job: Job, g: Geometry, direction: str, narrow: bool = Fal
 def _positions(rows: int, columns: int, cut: Cut, unit: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """Ranges of rows and columns of the tiles."""
     return list(itertools.product(spans(rows, cut.rows), spans(columns, cut.columns, unit)))
-
-
-def _unit(columns: int, cut: Cut, channels: int) -> int:
-    """Columns begin at multiples of four, if tiles are so, and at whole words."""
-    if cut.columns == columns:
-        return 1
-    return 4 if cut.columns % 4 == 0 else pixel_unit(channels)
 
 
 def block_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
@@ -105,7 +98,7 @@ def block_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
         common["bias_exponent"] = draft.exponent(bias)
     depths = pieces(0, source.channels, cut.depth)
     product = cut.rows * cut.columns * cut.channels * source.channels * g.taps
-    positions = _positions(target.rows, target.columns, cut, _unit(target.columns, cut, target.channels))
+    positions = _positions(target.rows, target.columns, cut, column_unit(target.columns, cut.columns, target.channels))
     parts = pieces(0, target.channels, cut.channels)
     if len(depths) > 1:
         strips = _chains([(part, *position) for part in parts for position in positions], cut.strip)
@@ -140,7 +133,8 @@ def block_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                 f"{to_name}_columns": q1 - q0,
             }
             pixels = (r1 - r0) * (q1 - q0)
-            out = regions.at(f"{to_name}{place_turn % 2}", 2 * pixels * (c1 - c0) + 8)
+            name = to_name if len(depths) > 1 else f"{to_name}{place_turn % 2}"  # stored long before the next rounding
+            out = regions.at(name, 2 * pixels * (c1 - c0) + 8)
             saves = block_moves(stored.buffer, target, 0, rows, columns, (c0, c1), out)
             sums = regions.at("sums", 8 * pixels * (c1 - c0)) if len(depths) > 1 else out
             for k, (d0, d1) in enumerate(depths):
@@ -159,6 +153,7 @@ def block_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                 call |= {"x_pitch": inner[1] - inner[0], "y_pitch": outer[1] - outer[0]}
                 if len(depths) > 1:
                     call["bias"] = 0
+                    loads = _early(calls, loads) if k == 0 else loads
                 stores = saves if len(depths) == 1 else ()
                 calls.append(Call(direction, r.requantise, call, (*first, *loads), stores))
                 first = ()
@@ -167,6 +162,18 @@ def block_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
         made = with_scratch(direction, calls, regions)
         tasks.append(Task(number, made, regions.sizes, cost=len(strip) * product))
     return tasks
+
+
+def _early(calls: list[Call], loads: tuple[Move, ...]) -> tuple[Move, ...]:
+    """The first loads of a tile, if it is the first of its task; otherwise they come with the rounding before it.
+
+    A rounding is short and has no loads of its own, so that these come beside the kernel before it. Their regions are
+    those of the kernel before that one.
+    """
+    if not calls:
+        return loads
+    calls[-1] = replace(calls[-1], loads=loads)
+    return ()
 
 
 def _chains(tiles: list[_Tile], most: int) -> list[list[_Tile]]:
@@ -203,17 +210,19 @@ def weight_block_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     stored, size = draft.keep(target, narrow=narrow), 2 if narrow else 4
     places = draft.place(operand).buffer, draft.place(dy).buffer
     common = contraction_words(draft, job, g)
-    positions = _positions(y.rows, y.columns, cut, _unit(y.columns, cut, y.channels))
+    positions = _positions(y.rows, y.columns, cut, column_unit(y.columns, cut.columns, y.channels))
     several = len(positions) > 1
     outer, inner = pieces(0, g.outputs, cut.channels), pieces(0, g.inputs, cut.depth)
     tiles: list[_Tile] = [(o, i, (0, 0)) for o in outer for i in inner]
     tasks = []
     for strip in _chains(tiles, cut.strip):
-        regions, calls, turn = Regions(), list[Call](), 0
+        regions, calls, turn, y_side = Regions(), list[Call](), 0, 0
         for place_turn, (outputs, inputs, _) in enumerate(strip):
+            again = not several and place_turn > 0 and strip[place_turn - 1][0] == outputs  # dy is there already
+            y_side ^= not again
             o, i = outputs[1] - outputs[0], inputs[1] - inputs[0]
             n = o * i * g.taps
-            out = regions.at(f"w{place_turn % 2}", size * n + 4)
+            out = regions.at("w" if several else f"w{place_turn % 2}", size * n + 4)
             saves = matrix_moves(stored.buffer, out, outputs, g.taps, inputs, g.inputs, size)
             sums = regions.at("sums", 8 * n) if several else out
             for place, (rows, columns) in enumerate(positions):
@@ -224,14 +233,14 @@ def weight_block_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
                 x_pixels = (met[1] - met[0]) * (met_columns[1] - met_columns[0])
                 y_pixels = (rows[1] - rows[0]) * (columns[1] - columns[0])
                 at_x = regions.at(f"x{side}", 2 * x_pixels * i + 4)
-                at_y = regions.at(f"y{side}", 2 * y_pixels * o + 4)
-                loads = (
-                    *block_moves(places[0], x, 0, met, met_columns, inputs, at_x),
-                    *block_moves(places[1], y, 0, rows, columns, outputs, at_y),
-                )
+                at_y = regions.at(f"y{side if several else y_side}", 2 * y_pixels * o + 4)
+                loads = block_moves(places[0], x, 0, met, met_columns, inputs, at_x)
+                if not again:
+                    loads += block_moves(places[1], y, 0, rows, columns, outputs, at_y)
                 flags = FLAGS["NARROW"] if narrow else 0
                 if several:
                     flags = FLAGS["SUMS"] | (FLAGS["ADD"] if place else 0)
+                    loads = _early(calls, loads) if place == 0 else loads
                 call: dict[str, int | At] = {
                     **common,
                     "images": 1,

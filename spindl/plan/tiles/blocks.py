@@ -24,12 +24,12 @@ from spindl.program.kernels.contraction import FLAGS
 
 ROOM = 160
 """Bytes kept free for words around unaligned loads."""
-MOST_MOVES = 12
+MOST_MOVES = 13
 """Transfers of one load: a step's block has room for about 30."""
 _ENGINE = CHIP.dma_bandwidth.value / CHIP.clock.value
 _SDRAM = CHIP.sdram_bandwidth.value / CHIP.clock.value
-CYCLES_PER_CALL = 250_000
-"""What a call is worth that is not made: schedule tables are a fifth of a chip's memory at full size."""
+ROUNDING = 30
+"""Cycles of rounding one int64 sum: kernels/cost/contraction.c."""
 NOTHING = 1 << 60
 """Bytes of a tile where no cut is possible at all."""
 FORWARD, BACKWARD, WEIGHTS = "convolution", "convolution_input_gradient", "convolution_weight_gradient"
@@ -172,15 +172,34 @@ def _divisors(total: int, least: int) -> list[int]:
     return sorted({total, *(d for d in range(least, total) if total % d == 0 and d % 4 == 0)})
 
 
+def column_unit(total: int, columns: int, channels: int) -> int:
+    """Columns of tiles begin at multiples of four, if tiles are so, and at whole words."""
+    if columns == total:
+        return 1
+    return 4 if columns % 4 == 0 else pixel_unit(channels)
+
+
+def _length(span: Span) -> int:
+    return span[1] - span[0]
+
+
 def words_of(g: Geometry, direction: str, rows: int, columns: int) -> dict[str, int]:
     """Arguments of the largest tile, for asking what it costs."""
     back = direction == BACKWARD
-    met = []
-    for total, size, is_row in (
-        (g.x_rows if back else g.y_rows, rows, True),
-        (g.x_columns if back else g.y_columns, columns, False),
+    met, before = [], []
+    for side, total, size, is_row in (
+        (g.rows, g.x_rows if back else g.y_rows, rows, True),
+        (g.columns, g.x_columns if back else g.y_columns, columns, False),
     ):
-        met.append(max(b - a for a, b in (seen(g, direction, *span, is_row) for span in spans(total, size))))
+        unit = 1 if is_row else column_unit(total, size, g.x_channels if back else g.y_channels)
+        tiles = spans(total, size, unit)
+        first, last = max(
+            tiles, key=lambda tile: (_length(seen(g, direction, tile[0], tile[1], is_row)), _length(tile))
+        )
+        start, stop = seen(g, direction, first, last, is_row)
+        met.append(stop - start)
+        to, of = (first, start) if back else (start, first)
+        before.append(of * side["stride"] - side["padding"] - to)
     result, gathered = ("x", "y") if back else ("y", "x")
     return {
         f"{result}_rows": rows,
@@ -195,8 +214,8 @@ def words_of(g: Geometry, direction: str, rows: int, columns: int) -> dict[str, 
         "stride_columns": g.columns["stride"],
         "dilation_rows": g.rows["dilation"],
         "dilation_columns": g.columns["dilation"],
-        "top": -g.rows["padding"] if met[0] == (g.y_rows if back else g.x_rows) else 0,
-        "left": -g.columns["padding"] if met[1] == (g.y_columns if back else g.x_columns) else 0,
+        "top": before[0],
+        "left": before[1],
     }
 
 
@@ -218,9 +237,9 @@ def _call(direction: str, words: dict[str, int], moves: tuple[int, int], size: i
     """Cycles of one step, the kernel beside its transfers; bytes per cycle of a core's DMA meanwhile."""
     transfers, rows = moves
     own = _kernel(direction, tuple(sorted(words.items()))) + costs.step(True, transfers, 0, rows)
-    busy = min(1.0, size * cores / _SDRAM / own)
-    rate = min(_ENGINE, _SDRAM / (1 + busy * (cores - 1)))
-    return max(own, rows * CHIP.sdram_latency.value + size / rate) + CYCLES_PER_CALL, rate
+    others = min(1.0, size * cores / _SDRAM / own) * (cores - 1) / cores
+    rate = min(_ENGINE, max(_SDRAM / cores, _SDRAM * (1 - others)))
+    return max(own, rows * CHIP.sdram_latency.value + size / rate), rate
 
 
 def _cuts(g: Geometry, direction: str) -> Iterator[tuple[int, int]]:
@@ -233,7 +252,7 @@ def _cuts(g: Geometry, direction: str) -> Iterator[tuple[int, int]]:
 
 
 @lru_cache(maxsize=1024)
-def choose(g: Geometry, direction: str, tile: int, cores: int, narrow: bool) -> Rated | int:
+def choose(g: Geometry, direction: str, tile: int, cores: int, narrow: bool, per_call: int = 0) -> Rated | int:
     """The best cut; the bytes of the smallest if none fits.
 
     Args:
@@ -242,12 +261,13 @@ def choose(g: Geometry, direction: str, tile: int, cores: int, narrow: bool) -> 
         tile: bytes of DTCM of a task.
         cores: that share the tiles.
         narrow: whether a weight gradient is stored as int16.
+        per_call: cycles that a call is worth beside its own, for the memory that its step takes in the schedule.
     """
     rate = _rate_weights if direction == WEIGHTS else _rate
     best: Rated | None = None
     least = NOTHING
     for rows, columns in _cuts(g, direction):
-        for rated in rate(g, direction, rows, columns, tile, cores, narrow):
+        for rated in rate(g, direction, rows, columns, tile, cores, narrow, per_call):
             if rated.needed > tile:
                 least = min(least, rated.needed)
             elif best is None or rated.score < best.score:
@@ -255,7 +275,9 @@ def choose(g: Geometry, direction: str, tile: int, cores: int, narrow: bool) -> 
     return best if best is not None else least
 
 
-def _rate(g: Geometry, direction: str, rows: int, columns: int, tile: int, cores: int, narrow: bool) -> Iterator[Rated]:
+def _rate(
+    g: Geometry, direction: str, rows: int, columns: int, tile: int, cores: int, narrow: bool, per_call: int
+) -> Iterator[Rated]:
     """Cuts of outputs or of their inputs' gradient into these rows and columns."""
     x, y = Tensor(g.x_rows, g.x_columns, g.x_channels), Tensor(g.y_rows, g.y_columns, g.y_channels)
     back = direction == BACKWARD
@@ -264,6 +286,7 @@ def _rate(g: Geometry, direction: str, rows: int, columns: int, tile: int, cores
     (in_rows, in_columns) = (base["y_rows"], base["y_columns"]) if back else (base["x_rows"], base["x_columns"])
     in_columns = min(source.columns, in_columns + 2 * (pixel_unit(source.channels) - 1))
     count = -(-target.rows // rows) * -(-target.columns // columns)
+    covered = target.rows * target.columns / (count * rows * columns)  # tiles are smaller than the largest, on average
     for depth in _divisors(source.channels, 16):
         n = source.channels // depth
         moves_in = block_shape(source, in_rows, in_columns, depth)
@@ -284,8 +307,8 @@ def _rate(g: Geometry, direction: str, rows: int, columns: int, tile: int, cores
             flags = FLAGS["SUMS"] if n > 1 else 0
             words = {**base, "inputs": inner, "outputs": outer, "flags": flags}
             words |= {"x_pitch": inner, "y_pitch": outer}
-            needed = 2 * aligned(in_bytes) + aligned(w_bytes) * (2 if n > 1 else 1) + 2 * aligned(2 * out)
-            needed += (aligned(8 * out) if n > 1 else 0) + ROOM
+            needed = 2 * aligned(in_bytes) + aligned(w_bytes) * (2 if n > 1 else 1)
+            needed += (aligned(2 * out) + aligned(8 * out) if n > 1 else 2 * aligned(2 * out)) + ROOM
             if needed > tile:
                 yield Rated(0, Cut(channels, rows, columns, depth), needed)
                 continue
@@ -300,15 +323,16 @@ def _rate(g: Geometry, direction: str, rows: int, columns: int, tile: int, cores
                 adding = {**words, "flags": flags | FLAGS["ADD"]}
                 moves = (moves_in[0] + 1, moves_in[1] + w_moves)
                 call, rate = _call(direction, adding, moves, in_bytes + w_bytes, cores)
-                call = n * call + out * 24 + costs.step(True, 0, 0, 0)
+                call = n * (covered * call + per_call) + covered * out * ROUNDING + costs.step(True, 0, 0, 0)
                 load = (in_bytes + w_bytes) / rate
             else:
                 call, rate = _call(direction, words, moves_in, in_bytes + 2 * out, cores)
+                call = covered * call + per_call
                 load = (w_bytes + in_bytes) / rate + w_moves * costs.ROW
             for strip in _strips(tiles, 1 if n > 1 else parts, cores):
                 tasks = -(-tiles // strip) * (1 if n > 1 else parts)
-                one = strip * (call + store) + load
-                score = -(-tasks // cores) * one + in_bytes * cores / _SDRAM
+                turns = -(-tasks // cores)
+                score = turns * (strip * (call + store) + load) + (w_bytes + in_bytes) * (cores - 1) / _SDRAM
                 yield Rated(score, Cut(channels, rows, columns, depth, strip), needed)
 
 
@@ -318,13 +342,14 @@ def _strips(tiles: int, parts: int, cores: int) -> list[int]:
 
 
 def _rate_weights(
-    g: Geometry, direction: str, rows: int, columns: int, tile: int, cores: int, narrow: bool
+    g: Geometry, direction: str, rows: int, columns: int, tile: int, cores: int, narrow: bool, per_call: int
 ) -> Iterator[Rated]:
     """Cuts of weight gradients, summed over blocks of these rows and columns of dy."""
     x, y = Tensor(g.x_rows, g.x_columns, g.x_channels), Tensor(g.y_rows, g.y_columns, g.y_channels)
     base = words_of(g, direction, rows, columns)
     in_columns = min(x.columns, base["x_columns"] + 2 * (pixel_unit(x.channels) - 1))
     count = -(-y.rows // rows) * -(-y.columns // columns)
+    covered = y.rows * y.columns / (count * rows * columns)
     size = 2 if narrow else 4
     for inputs in _divisors(g.inputs, 8):
         x_moves = block_shape(x, base["x_rows"], in_columns, inputs)
@@ -349,21 +374,24 @@ def _rate_weights(
                 "flags": flags,
             }
             needed = 2 * (aligned(x_bytes) + aligned(y_bytes)) + ROOM
-            needed += 2 * aligned(size * n + 4) + (aligned(8 * n) if count > 1 else 0)
+            needed += aligned(size * n + 4) + (aligned(8 * n) if count > 1 else aligned(size * n + 4))
             if needed <= tile:
                 needed += aligned(scratch_bytes(direction, words))
             if needed > tile:
                 yield Rated(0, Cut(outputs, rows, columns, inputs), needed)
                 continue
-            moves = (x_moves[0] + y_moves[0], x_moves[1] + y_moves[1])
             parts = -(-g.outputs // outputs) * (g.inputs // inputs)
             adding = {**words, "flags": flags | (FLAGS["ADD"] if count > 1 else 0)}
-            call, rate = _call(direction, adding, moves, x_bytes + y_bytes, cores)
             rows_out = 1 if inputs == g.inputs else outputs * g.taps
-            call = count * call + costs.step(True, 0, 1, rows_out) - costs.step(True, 0, 0, 0)
-            call += n * 24 + costs.step(True, 0, 0, 0) if count > 1 else 0
+            store = costs.step(True, 0, 1, rows_out) - costs.step(True, 0, 0, 0)
             for strip in _strips(parts, 1, cores):
-                one = strip * call + (x_bytes + y_bytes) / rate
+                often = 1 if count > 1 else min(strip, g.inputs // inputs)  # tiles that a block of dy stays for
+                moves = (x_moves[0] + y_moves[0] // often, x_moves[1] + y_moves[1] // often)
+                call, rate = _call(direction, adding, moves, x_bytes + y_bytes // often, cores)
+                one = covered * count * call + count * per_call + store
+                one += n * ROUNDING + costs.step(True, 0, 0, 0) if count > 1 else 0
                 tasks = -(-parts // strip)
-                score = -(-tasks // cores) * one + (x_bytes + y_bytes) * cores / _SDRAM
+                turns = -(-tasks // cores)
+                load = (x_bytes + y_bytes) / rate
+                score = turns * (strip * one + load) + (x_bytes + y_bytes) * (cores - 1) / _SDRAM
                 yield Rated(score, Cut(outputs, rows, columns, inputs, strip), needed)

@@ -10,13 +10,24 @@ from spindl.machine.topology import Topology
 
 @dataclass(frozen=True)
 class Power:
-    """What draws power; boards and chips when idle, cores on top of that while they do not sleep."""
+    """What draws power; boards and chips when idle, cores on top of that while they do not sleep.
+
+    Attributes:
+        chip, board3, board5: idle.
+        core: on top, while it does not sleep.
+        packet: energy of one.
+        sdram: energy of a byte moved.
+        box, frame: what stands around a single board, and around 24.
+    """
 
     chip: Fact
     core: Fact
     packet: Fact
     board3: Fact
     board5: Fact
+    sdram: Fact
+    box: Fact
+    frame: Fact
 
 
 POWER = Power(
@@ -25,6 +36,9 @@ POWER = Power(
     packet=Fact(1.8e-9, "J", "72-bit packet and router: 25 pJ/bit, Painkras 2013", 0.8e-9, 1.8e-9),
     board3=Fact(3.56, "W", "4-chip board, idle: measurement of an hour, SpiNNTools 7.4.1", 3.56, 4.0),
     board5=Fact(26.84, "W", "48-chip board, idle: Stromatias 2014", 26.84, 30.0),
+    sdram=Fact(60e-12, "J/byte", "assumed: LPDDR1 array and pins", 40e-12, 80e-12),
+    box=Fact(5.04, "W", "power supply and box of a single board: SpiNNTools 7.4.1", 5.04, 5.04),
+    frame=Fact(154.16, "W", "switch and fans of a frame of 24 boards, active: SpiNNTools 7.4.1", 117.0, 540.0),
 )
 
 

@@ -12,7 +12,7 @@ from math import prod
 
 from spindl.graph.graph import Graph
 from spindl.machine import CHIP
-from spindl.machine.power import BOARD_WATTS, BOX_WATTS, CORE_WATTS, FRAME_WATTS, PACKET_JOULES, SDRAM_JOULES
+from spindl.machine.energy import POWER
 from spindl.plan.cost import PhaseCost
 from spindl.plan.cost import predict as phase_costs
 from spindl.plan.plan import Machine
@@ -220,13 +220,13 @@ def _joules(chip: Chip, machine: Boards, line: Line, net: Links) -> dict[str, fl
     boards, cores = machine.boards, chip.planned.plan.machine.cores + net.cores
     words = 1.5 * sum(size // 2 for _, size in chip.planned.gradients.values())
     moved = sum(cost.read + cost.written for cost in chip.costs[MIDDLE])
-    around = BOX_WATTS.value * boards if boards < 24 else FRAME_WATTS.value * boards / 24
+    around = POWER.box.value * boards if boards < 24 else POWER.frame.value * boards / 24
     step = {
-        "boards, idle": BOARD_WATTS.value * boards * line.step,
-        "cores": CORE_WATTS.value * cores * machine.chips * line.step,
+        "boards, idle": POWER.board5.value * boards * line.step,
+        "cores": POWER.core.value * cores * machine.chips * line.step,
         "power supply, switch, fans": around * line.step,
-        "packets": PACKET_JOULES.value * words * machine.chips,
-        "SDRAM": SDRAM_JOULES.value * moved * machine.chips,
+        "packets": POWER.packet.value * words * machine.chips,
+        "SDRAM": POWER.sdram.value * moved * machine.chips,
     }
     return {name: joules / machine.chips for name, joules in step.items()}
 

@@ -48,11 +48,13 @@ class Program:
         metadata: JSON values that say what the graphs were made from: model, loss, formats, batch, versions and so on.
         chips: what each chip of a machine needs of each graph, once it is planned. A program's file and digest do not
             hold it: it follows from the graphs and the machine.
+        step_seconds: predicted time of a step of each planned graph.
     """
 
     graphs: Mapping[str, Graph]
     metadata: Mapping[str, Any]
     chips: Mapping[str, tuple[ChipProgram, ...]] = field(default_factory=lambda: _NO_CHIPS)
+    step_seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def digest(self) -> str:
         """SHA-256 of what the graphs mean (names of layers, source lines and metadata do not count)."""

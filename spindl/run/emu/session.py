@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import tempfile
-from contextlib import redirect_stderr, redirect_stdout
-from functools import cache
 from importlib.util import find_spec
-from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING
 
 from spindl.emulator import Machine, emulate
 from spindl.machine import Topology, parse_topology
 from spindl.program import Program, State
+from spindl.run.hosted import HostedSession
 from spindl.run.interface import RunError
-from spindl.run.monitored import MonitoredSession
+
+if TYPE_CHECKING:
+    from spindl.run.hosted.host import Host
 
 _VERSIONS = {"spin3": "3", "spin5": "5"}
-
-
-@cache
-def _reports() -> tempfile.TemporaryDirectory[str]:
-    """Where SpiNNMan writes its reports; it still does so when the process ends."""
-    return tempfile.TemporaryDirectory()
 
 
 def _free_host() -> str:
@@ -32,7 +24,7 @@ def _free_host() -> str:
     return f"127.{192 + pid % 60}.{pid // 60 % 250}.2"
 
 
-class EmulatedSession(MonitoredSession):
+class EmulatedSession(HostedSession):
     """Runs a planned Program on the instruction-level emulator; see `interface.Session`."""
 
     def __init__(self, program: Program, state: State, machine: str, threads: int | None) -> None:
@@ -50,37 +42,23 @@ class EmulatedSession(MonitoredSession):
         """The emulated machine; None before the first step."""
         return self._machine
 
-    def connect(self) -> tuple[Any, Topology]:
+    def connect(self) -> tuple[Host, Topology]:
         """Boots the machine, and connects SpiNNMan with it."""
-        from spinn_utilities.config_holder import clear_cfg_files, set_config
-        from spinnman.config_setup import add_spinnman_cfg
-        from spinnman.data.spinnman_data_writer import SpiNNManDataWriter
-        from spinnman.transceiver import create_transceiver_from_hostname
+        from spindl.run.hosted.host import Host
 
         self._machine = emulate(
             self._name, host=_free_host(), booted=True, connected=True, speed=0, threads=self._threads or 1
         )
-        logging.getLogger("spinnman").setLevel(logging.WARNING)
-        clear_cfg_files(True)
-        add_spinnman_cfg()
-        set_config("Reports", "default_report_file_path", _reports().name)
-        set_config("Machine", "version", _VERSIONS[self._name])
-        set_config("Machine", "machine_name", self._machine.host)
-        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # progress bars
-            writer = SpiNNManDataWriter.setup()
-            writer.set_ipaddress(self._machine.host)
-            transceiver = create_transceiver_from_hostname(self._machine.host)
-            transceiver.discover_scamp_connections()
-            writer.set_transceiver(transceiver)
-            writer.set_machine(transceiver.get_machine_details())
-        return transceiver, self._machine.topology
+        return Host(self._machine.host, self._machine.topology.version), self._machine.topology
 
     def close(self) -> None:
         """Stops the cores and switches the machine off."""
-        super().close()
-        if self._machine is not None:
-            self._machine.close()
-            self._machine = None
+        try:
+            super().close()
+        finally:
+            if self._machine is not None:
+                self._machine.close()
+                self._machine = None
 
 
 def open_session(

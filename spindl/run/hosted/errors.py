@@ -1,0 +1,79 @@
+"""What is said of a machine that has stopped: who, why, and what its cores and routers left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spindl.machine.topology import XY
+from spindl.program.load import CoreResult
+from spindl.run.interface import RunError
+
+SHOWN = 4
+"""Cores of a kind that a message lists."""
+_TEXT_LINES = 2
+REMEDY = "go on from the last checkpoint (--resume), on the parts that work"
+
+
+@dataclass(frozen=True)
+class CoreLeft:
+    """One core after a failed step.
+
+    Attributes:
+        xy, virtual, physical: which.
+        state: as SC&MP has it; "" if it was not asked.
+        result: its record; None if the chip does not answer.
+        text: what it printed.
+    """
+
+    xy: XY
+    virtual: int
+    physical: int
+    state: str
+    result: CoreResult | None
+    text: str = ""
+
+    @property
+    def name(self) -> str:
+        """As messages call it."""
+        return f"chip {self.xy} core {self.virtual} (physical {self.physical})"
+
+
+class MachineStopped(RunError):
+    """Cores of a machine stopped, or do not answer, in a step.
+
+    Attributes:
+        cores: all of them, as they were found.
+        dropped: multicast packets that each chip's router dropped since the start of the run.
+        silent: chips that do not answer the host.
+    """
+
+    def __init__(
+        self, reason: str, cores: Sequence[CoreLeft], dropped: dict[XY, int], silent: Sequence[XY], where: str
+    ) -> None:
+        self.cores, self.dropped, self.silent = tuple(cores), dict(dropped), tuple(silent)
+        super().__init__("\n".join([reason, *self.lines()]), where, REMEDY)
+
+    def lines(self) -> list[str]:
+        """The post-mortem: chips without an answer, first errors, cores that did not come to an end, drops, texts."""
+        lines = [f"  chip {xy} does not answer" for xy in self.silent]
+        failed = [core for core in self.cores if core.result is not None and core.result.error is not None]
+        waiting = [each for each in failed if "TIME_OUT" in str(each.result and each.result.error)]
+        lines += [f"  {core.name}: {_error(core)}" for core in sorted(failed, key=lambda c: c in waiting)[:SHOWN]]
+        if len(failed) > SHOWN:
+            lines.append(f"  ... and {len(failed) - SHOWN} more cores")
+        open_ends = [c for c in self.cores if c.result is not None and c.result.error is None and not c.result.finished]
+        lines += [f"  {core.name}: has not finished, state {core.state or 'unknown'}" for core in open_ends[:SHOWN]]
+        if len(open_ends) > SHOWN:
+            lines.append(f"  ... and {len(open_ends) - SHOWN} more cores that have not finished")
+        lines += [f"  router of chip {xy}: {count} packets dropped" for xy, count in self.dropped.items() if count]
+        for core in failed[:1]:
+            text = core.text.strip().splitlines()[-_TEXT_LINES:]
+            lines += [f"  text of {core.name}: {line}" for line in text]
+        return lines
+
+
+def _error(core: CoreLeft) -> str:
+    assert core.result is not None
+    assert core.result.error is not None
+    return str(core.result.error)

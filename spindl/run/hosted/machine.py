@@ -1,0 +1,285 @@
+"""Chips of a machine whose cores walk through the schedules of a Program: loading, steps, what they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import monotonic, sleep
+from typing import TypeVar
+
+from spindl.graph.operations import Value
+from spindl.machine import Topology
+from spindl.machine.topology import XY
+from spindl.program import Program
+from spindl.program.core import COMMANDS, CORE
+from spindl.program.image import Image, load_image
+from spindl.program.load import TEXT_BYTES, CoreResult, core_result, user_register
+from spindl.program.machine import ChipProgram
+from spindl.program.stream import FIRST_STREAM
+from spindl.run import chip
+from spindl.run.hosted.errors import CoreLeft, MachineStopped
+from spindl.run.hosted.host import Core, Host, MachineError
+from spindl.run.hosted.loading import CORE_TIME_OUT, LoadedChip, Pieces, filled, lay_out
+from spindl.run.hosted.transfers import Span
+from spindl.run.interface import RunError
+from spindl.run.routes import exchange_entries, nearest
+
+APPLICATION = 33
+"""SC&MP's number of our program."""
+START_SECONDS = 30.0
+"""Wall-clock seconds that cores may take to start."""
+STEP_SECONDS = 60.0
+"""Seconds of the machine's own clock that a step may take, besides SLOWER times what is predicted."""
+SLOWER = 10.0
+STILL_SECONDS = 60.0
+"""Wall-clock seconds that the machine's clock may stand still."""
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.1
+_FIELDS = {field.name: 4 * place for place, field in enumerate(CORE.fields)}
+_ANSWER_BYTES = _FIELDS["error"] + 4 - _FIELDS["answer"]
+Found = TypeVar("Found")
+
+
+class LoadedMachine:
+    """A machine with a Program loaded; its cores wait for a command."""
+
+    def __init__(self, host: Host, topology: Topology, program: Program, image: Image | None = None) -> None:
+        """Loads image, records, schedules, constants and routes, and starts the cores.
+
+        Args:
+            host: of the machine.
+            topology: its working chips, cores and links.
+            program: planned for it.
+            image: of the cores; by default the one that belongs to this spindl.
+
+        Raises:
+            RunError: the Program has no plan, the machine too few chips or cores, or the cores do not start.
+        """
+        if not program.chips:
+            raise RunError("the program has no plan", "program", "plan it for the machine first")
+        self.host = host
+        self._image = image or load_image()
+        self._predicted = program.step_seconds
+        count = max(len(parts) for parts in program.chips.values())
+        if any(len(parts) != count for parts in program.chips.values()):
+            raise RunError("the graphs of the program are planned for different numbers of chips", "program")
+        places = nearest(topology, count)
+        self.chips = self._load(places, program)
+        self._cores = [(*each.xy, name.virtual) for each in self.chips for name in each.names]
+        if count > 1:
+            self._load_routes(topology, places)
+        self._dropped = host.dropped(each.xy for each in self.chips)
+        self._start()
+        self._sequence = 1
+        self._given: tuple[str, str] | None = None  # graph and commit whose schedules the records name
+
+    def _load(self, places: list[XY], program: Program) -> tuple[LoadedChip, ...]:
+        layouts = [
+            lay_out(
+                self._image,
+                xy,
+                self.host.numbers[xy],
+                number,
+                {graph: parts[number] for graph, parts in program.chips.items()},
+                len(places),
+            )
+            for number, xy in enumerate(places)
+        ]
+        chips = []
+        for layout in layouts:
+            block = self.host.allocate(layout.xy, layout.size, APPLICATION, 1)
+            made, pieces = filled(layout, block)
+            self.host.write(pieces)
+            chips.append(made)
+        return tuple(chips)
+
+    def _load_routes(self, topology: Topology, places: list[XY]) -> None:
+        wanted = exchange_entries(topology, places, FIRST_STREAM)
+        self.host.route(
+            {
+                each.xy: [
+                    (entry.key, entry.mask, entry.links, [each.names[core].physical for core in entry.cores])
+                    for entry in wanted[each.xy]
+                ]
+                for each in self.chips
+            },
+            APPLICATION,
+        )
+
+    def _start(self) -> None:
+        self.host.write(
+            (each.xy, user_register(name.virtual, 0), record.to_bytes(4, "little"))
+            for each in self.chips
+            for name, record in zip(each.names, each.load.records, strict=True)
+        )
+        self.host.load(self._cores, self._image.aplx, APPLICATION)
+        for state, signal in (("READY", "START"), ("PAUSED", None)):
+            late = self.host.wait_for(self._cores, APPLICATION, state, START_SECONDS)
+            if late:
+                raise self._stopped(f"{len(late)} of {len(self._cores)} cores have not started")
+            if signal:
+                self.host.signal(APPLICATION, signal)
+
+    # --- steps -------------------------------------------------------------------------------------------------------
+
+    def run(self, graph: str, commit: str) -> None:
+        """One step: commands, doorbell, answers. Raises MachineStopped if a core stops or does not answer in time."""
+        self._sequence += 1
+        command = self._sequence << 8 | COMMANDS["RUN"]
+        data = command.to_bytes(4, "little")
+        if self._given != (graph, commit):
+            self._given = None
+            self.host.write(
+                (each.xy, record + _FIELDS["schedule"], address.to_bytes(4, "little") + size.to_bytes(4, "little"))
+                for each in self.chips
+                for record, (address, size) in zip(each.load.records, each.graphs[graph].schedules[commit], strict=True)
+            )
+            self._given = (graph, commit)
+        self.host.write((each.xy, r + _FIELDS["command"], data) for each in self.chips for r in each.load.records)
+        self.host.signal(APPLICATION, "USER_0")
+        self._wait(command, STEP_SECONDS + SLOWER * self._predicted.get(graph, 0.0))
+
+    def _wait(self, command: int, seconds: float) -> None:
+        """Until all cores have answered: the first of each chip, then all. Time is the machine's own, which an emulated
+        machine may count slowly."""
+        begun = moved = self.host.clock()
+        moved_at, pause = monotonic(), _SHORTEST_PAUSE
+        leading = [(each.xy, each.load.records[0] + _FIELDS["answer"], _ANSWER_BYTES) for each in self.chips]
+        others = [(each.xy, r + _FIELDS["answer"], _ANSWER_BYTES) for each in self.chips for r in each.load.records[1:]]
+        waiting, last = leading, others
+        while waiting:
+            answers = self.host.read(waiting)
+            if any(any(data[4:8]) for data in answers):
+                sleep(_LONGEST_PAUSE)  # others are about to say why they stopped
+                raise self._stopped("the machine stopped in a step")
+            wanted = command.to_bytes(4, "little")
+            waiting = [span for span, data in zip(waiting, answers, strict=True) if data[:4] != wanted]
+            if not waiting:
+                waiting, last = last, []
+                continue
+            now = self.host.clock()
+            if now != moved:
+                moved, moved_at = now, monotonic()
+            if now - begun > seconds:
+                raise self._stopped(f"a step has not ended in {now - begun:.0f} s of the machine's clock")
+            if monotonic() - moved_at > STILL_SECONDS:
+                raise self._stopped(f"the machine's clock has stood still for {STILL_SECONDS:.0f} s")
+            sleep(pause)
+            pause = min(1.5 * pause, _LONGEST_PAUSE)
+
+    # --- data --------------------------------------------------------------------------------------------------------
+
+    def write_inputs(self, graph: str, values: Mapping[str, Value]) -> None:
+        """The inputs of a step, to each chip its share."""
+        self._write(graph, lambda program, memory: chip.write_inputs(program, memory, values))
+
+    def write_states(self, graph: str, values: Mapping[str, Value]) -> None:
+        """All states of a graph, on every chip."""
+        self._write(graph, lambda program, memory: chip.write_states(program, memory, values))
+
+    def _write(self, graph: str, put: Callable[[ChipProgram, chip.Memory], None]) -> None:
+        pieces = []
+        for each in self.chips:
+            loaded = each.graphs[graph]
+            memory = Pieces(each.xy, loaded.base)
+            put(loaded.program, memory)
+            pieces += memory.pieces
+        self.host.write(pieces)
+
+    def read_states(self, graph: str) -> dict[str, Value]:
+        """The State of the first chip; all hold the same."""
+        return self._read(graph, chip.read_states, self.chips[:1])[0]
+
+    def read_outputs(self, graph: str) -> dict[str, Value]:
+        """The outputs of the last step, of all chips' images."""
+        found = self._read(graph, chip.read_outputs, self.chips)
+        return chip.joined_outputs(found, self.chips[0].graphs[graph].program)
+
+    def _read(
+        self,
+        graph: str,
+        get: Callable[[ChipProgram, chip.Memory], Found],
+        chips: tuple[LoadedChip, ...],
+    ) -> list[Found]:
+        """Reads what `get` asks for, of all chips in one go: first it is asked what that is."""
+        spans: list[Span] = []
+        for each in chips:
+            loaded = each.graphs[graph]
+            get(loaded.program, _Asked(each.xy, loaded.base, spans))
+        data = iter(self.host.read(spans))
+        return [get(each.graphs[graph].program, _Fetched(data)) for each in chips]
+
+    # --- what is left ------------------------------------------------------------------------------------------------
+
+    def results(self) -> list[tuple[XY, int, CoreResult]]:
+        """What each core left of the last step: its chip, its virtual number, its counters and errors."""
+        return [(xy, virtual, result) for xy, virtual, _, result in self._results(self.chips)]
+
+    def _results(self, chips: tuple[LoadedChip, ...]) -> list[tuple[XY, int, int, CoreResult]]:
+        spans = [(each.xy, r, CORE.layout.size) for each in chips for r in each.load.records]
+        records = self.host.read(spans)
+        texts = self.host.read(
+            [(xy, CORE.unpack(data)["text"], TEXT_BYTES) for (xy, _, _), data in zip(spans, records, strict=True)]
+        )
+        left = iter(zip(records, texts, strict=True))
+        found = []
+        for each in chips:
+            for name in each.names:
+                data, text = next(left)
+                found.append((each.xy, name.virtual, name.physical, core_result(data, text, b"")))
+        return found
+
+    def _stopped(self, reason: str) -> MachineStopped:
+        """The post-mortem, of those chips that answer."""
+        cores: list[CoreLeft] = []
+        dropped: dict[XY, int] = {}
+        silent: list[XY] = []
+        for each in self.chips:
+            try:
+                here: list[Core] = [(*each.xy, name.virtual) for name in each.names]
+                states = {core: info.state.name for core, info in self.host.cores(here).items()}
+                for xy, virtual, physical, result in self._results((each,)):
+                    cores.append(CoreLeft(xy, virtual, physical, states[*xy, virtual], result, result.text))
+                dropped |= {xy: n - self._dropped[xy] for xy, n in self.host.dropped([each.xy]).items()}
+            except MachineError:
+                silent.append(each.xy)
+        return MachineStopped(reason, cores, dropped, silent, self.host.address)
+
+    def stop(self) -> None:
+        """Stops the cores' program and frees its memory."""
+        self.host.stop(APPLICATION)
+
+
+class _Asked:
+    """A memory that notes what is read of it, and holds zeros."""
+
+    def __init__(self, xy: XY, base: int, spans: list[Span]) -> None:
+        self._xy, self._base, self._spans = xy, base, spans
+
+    def read(self, address: int, size: int) -> bytes:
+        """Zeros."""
+        self._spans.append((self._xy, self._base + address, size))
+        return bytes(size)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Not meant to be."""
+        raise NotImplementedError
+
+
+class _Fetched:
+    """A memory that gives what was fetched, in the order in which it was asked for."""
+
+    def __init__(self, data: object) -> None:
+        self._data = data
+
+    def read(self, address: int, size: int) -> bytes:
+        """The next piece."""
+        piece = next(self._data)  # type: ignore[call-overload]
+        assert isinstance(piece, bytes)
+        assert len(piece) == size
+        return piece
+
+    def write(self, address: int, data: bytes) -> None:
+        """Not meant to be."""
+        raise NotImplementedError
+
+
+__all__ = ["APPLICATION", "CORE_TIME_OUT", "LoadedMachine"]

@@ -1,0 +1,85 @@
+"""A Session on a machine that SC&MP runs: what the executors `emu` and `board` share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from spindl.graph.operations import Value
+from spindl.machine import Topology
+from spindl.machine.topology import XY
+from spindl.program import Program, State
+from spindl.program.load import CoreResult
+from spindl.run.interface import Commit, RunError
+
+if TYPE_CHECKING:
+    from spindl.run.hosted.host import Host
+    from spindl.run.hosted.machine import LoadedMachine
+
+
+class HostedSession:
+    """See `interface.Session`; the machine starts with the first step. Subclasses say how."""
+
+    def __init__(self, program: Program, state: State) -> None:
+        self._program = program
+        self._values = dict(state.values)
+        self._running: LoadedMachine | None = None
+        self._at: str | None = None  # the graph in whose memory the states are
+        self._stopped = False  # a step failed: what the machine holds is not a State
+
+    def connect(self) -> tuple[Host, Topology]:
+        """The machine, running SC&MP, and its chips."""
+        raise NotImplementedError
+
+    def _ready(self, graph: str) -> LoadedMachine:
+        from spindl.run.hosted.machine import LoadedMachine
+
+        if graph not in self._program.chips:
+            raise RunError(f"graph '{graph}' has no plan", "program", "plan it for the machine first")
+        if self._running is None:
+            self._running = LoadedMachine(*self.connect(), self._program)
+        if self._at != graph:
+            self._values |= self._states()
+            self._running.write_states(graph, self._values)
+            self._at = graph
+        return self._running
+
+    def _states(self) -> dict[str, Value]:
+        """The states on the machine. Raises RunError after a step that failed."""
+        if self._stopped:
+            raise RunError("the machine stopped in a step", "machine", "go on from the last checkpoint")
+        if self._running is None or self._at is None:
+            return {}
+        return self._running.read_states(self._at)
+
+    def step(self, graph: str, inputs: Mapping[str, Value], commit: Commit = "all") -> dict[str, Value]:
+        """One step of a graph."""
+        machine = self._ready(graph)
+        before = self._states() if commit == "none" else None
+        machine.write_inputs(graph, inputs)
+        self._stopped = True
+        machine.run(graph, "all" if commit == "all" else "sites")
+        self._stopped = False
+        outputs = machine.read_outputs(graph)
+        if before is not None:
+            machine.write_states(graph, before)
+        return outputs
+
+    def results(self) -> list[tuple[XY, int, CoreResult]]:
+        """What each core left of the last step; empty before the first."""
+        return [] if self._running is None else self._running.results()
+
+    def state(self) -> dict[str, Value]:
+        """The present values of all states."""
+        return {**self._values, **self._states()}
+
+    def close(self) -> None:
+        """Stops the cores. Closing twice is allowed."""
+        if self._running is not None:
+            try:
+                if not self._stopped:
+                    self._values |= self._states()
+                self._running.stop()
+            finally:
+                running, self._running, self._at = self._running, None, None
+                running.host.close()

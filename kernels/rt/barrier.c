@@ -12,7 +12,7 @@
  */
 #include "runtime.h"
 
-enum { AGAIN = 2, RELEASE_DUE = 4 }; /* AGAIN: ticks after which an arrival is repeated */
+enum { AGAIN = 2, RELEASE_DUE = 1 << 16 }; /* AGAIN: ticks after which an arrival is repeated */
 
 static struct {
     uint32_t number;              /* of the next barrier between chips; counts from 1 */

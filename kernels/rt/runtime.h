@@ -114,9 +114,9 @@ typedef struct { /* packets.S knows these offsets */
     listener of[2];
 } listening;
 extern listening listeners;
-extern volatile uint32_t answers_due; /* bits 0, 1: acknowledge the block of that slot again; 2: a barrier is over */
+extern volatile uint32_t answers_due; /* bits 0 to 15: acknowledge a complete block again; 16: a barrier is over */
 void stream_arrived(uint32_t key, uint32_t payload);
-void acknowledge_again(uint32_t slots);
+void acknowledge_again(uint32_t due);
 
 /* walker.c, table.c */
 typedef struct {

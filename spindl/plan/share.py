@@ -167,12 +167,12 @@ def _receive(
         first, last = cuts[turn]
         at = regions.at(f"y{turn % 2}", last - first + 8)
         words: dict[str, int | At] = {"slot": turn % 2, "stream": stream, "block": first_block + turn, "y": at}
-        return Call("listen", node, words | {"words": (last - first) // 4})
+        return Call("listen", node, words | {"words": (last - first) // 4, "receiver": draft.chip})
 
     calls.append(listen(0))
     for turn, (first, last) in enumerate(cuts):
         if turn + 1 < len(cuts):
             calls += [Call("", node), listen(turn + 1)]
         save = Move(buffer, begin + first, At(f"y{turn % 2}", 4), last - first)
-        calls.append(Call("receive", node, {"slot": turn % 2, "receiver": draft.chip}, (), (save,)))
+        calls.append(Call("receive", node, {"slot": turn % 2}, (), (save,)))
     return calls

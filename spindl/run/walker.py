@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spindl import _kernels
+from spindl.program.core import ERRORS
 from spindl.program.kernels import KERNELS
 from spindl.program.schedule import Schedule, Step, Transfer
 from spindl.run.interface import RunError
@@ -23,6 +24,7 @@ _DTCM_END = 0x410000
 _NAMES = {kernel.number: kernel.name for kernel in KERNELS.values()}
 _STREAMS = frozenset(kernel.number for kernel in KERNELS.values() if not kernel.on_host)
 _BLANK = 0xA5
+_ARGUMENT = ERRORS["ARGUMENT"][0]
 
 
 @dataclass(frozen=True)
@@ -147,11 +149,16 @@ class _Core:
             block = self.memory[values["x"] : values["x"] + 4 * values["words"]].copy()
             self.network[values["stream"], values["block"]] = block
         elif name == "listen":
+            if values["slot"] in self.listening:
+                raise WalkError(self.number, self.at, name, _ARGUMENT)
             self.listening[values["slot"]] = values["stream"], values["block"], values["y"], values["words"]
+        elif values["slot"] not in self.listening:
+            raise WalkError(self.number, self.at, name, _ARGUMENT)
         else:
             stream, number, y, count = self.listening[values["slot"]]
             if (stream, number) not in self.network:
                 return False
+            del self.listening[values["slot"]]
             found = self.network[stream, number]
             if found.size != 4 * count:
                 raise WalkError(self.number, self.at, name, found.size)

@@ -43,13 +43,14 @@ def receiver(sizes: list[int], number: int, stream: int = STREAM) -> tuple[Step,
 
     def listen(block: int) -> Step:
         at = Y + BLOCK_BYTES * (block % 2)
-        return kernel("listen", block, slot=block % 2, stream=stream, block=block, y=at, words=sizes[block])
+        values = {"slot": block % 2, "stream": stream, "block": block, "y": at, "words": sizes[block]}
+        return kernel("listen", block, **values, receiver=number)
 
     steps = [listen(0)]
     for block, words in enumerate(sizes):
         if block + 1 < len(sizes):
             steps.append(listen(block + 1))
-        steps.append(kernel("receive", block, slot=block % 2, receiver=number))
+        steps.append(kernel("receive", block, slot=block % 2))
         place = OUT + 0x20000 * number + block * BLOCK_BYTES
         steps.append(Step(0, block, stores=(Transfer(place, Y + BLOCK_BYTES * (block % 2) + 4, 4 * words),)))
         steps.append(Step(0, block, ordered=True))  # the next listen uses the other buffer, the one after it this
@@ -136,11 +137,11 @@ BAD = [
     ("send", {"stream": 7, "block": 0, "x": X, "words": 1, "receivers": 1, "gap": 0}),
     ("send", {"stream": 6, "block": 0, "x": X, "words": 0, "receivers": 1, "gap": 0}),
     ("send", {"stream": 6, "block": 0, "x": X, "words": 1024, "receivers": 1, "gap": 0}),
-    ("listen", {"slot": 2, "stream": 6, "block": 0, "y": Y, "words": 1}),
-    ("listen", {"slot": 0, "stream": 6, "block": 0, "y": 0x40E000 - 8, "words": 2}),
-    ("listen", {"slot": 0, "stream": 6, "block": 0, "y": Y + 2, "words": 2}),
-    ("receive", {"slot": 1, "receiver": 0}),
-    ("receive", {"slot": 0, "receiver": 32}),
+    ("listen", {"slot": 2, "stream": 6, "block": 0, "y": Y, "words": 1, "receiver": 0}),
+    ("listen", {"slot": 0, "stream": 6, "block": 0, "y": 0x40E000 - 8, "words": 2, "receiver": 0}),
+    ("listen", {"slot": 0, "stream": 6, "block": 0, "y": Y + 2, "words": 2, "receiver": 0}),
+    ("listen", {"slot": 0, "stream": 6, "block": 0, "y": Y, "words": 2, "receiver": 32}),
+    ("receive", {"slot": 1}),
 ]
 
 
@@ -149,6 +150,13 @@ def test_refused_arguments(image: Image, name: str, values: dict[str, int]) -> N
     found = alone(image, (kernel(name, 0, **values),)).cores[0, 0][0].error
     assert found is not None
     assert found.name == "ARGUMENT"
+
+
+def test_a_slot_is_listened_to_again_after_its_receive(image: Image) -> None:
+    listen = kernel("listen", 0, slot=1, stream=STREAM, block=0, y=Y, words=1, receiver=0)
+    found = alone(image, (listen, listen)).cores[0, 0][0].error
+    assert found is not None
+    assert (found.name, found.step) == ("ARGUMENT", 1)
 
 
 def test_a_whole_board(image: Image) -> None:

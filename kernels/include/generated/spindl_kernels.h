@@ -1136,23 +1136,23 @@ typedef struct {
 typedef char spindl_send_arguments_size[sizeof(spindl_send_arguments) == 24 ? 1 : -1];
 int spindl_send(const spindl_send_arguments *arguments, spindl_context *context);
 
-/* From now on the block's packets are taken: the word of place p goes to y + 4 p, the head to y. */
+/* From now on the block's packets are taken: the word of place p goes to y + 4 p, the head to y. A slot may be listened to again after its `receive`. */
 typedef struct {
     uint32_t slot; /* 0 or 1: two blocks can be under way */
     uint32_t stream; /* its number, even; the answers use stream + 1 */
     uint32_t block; /* number of the block */
     uint32_t y; /* room for the block's head and its words, a multiple of 4 */
     uint32_t words; /* number of words, 1 to 1023 */
+    uint32_t receiver; /* number of this receiver among those of the stream, 0 to 31 */
 } spindl_listen_arguments;
-typedef char spindl_listen_arguments_size[sizeof(spindl_listen_arguments) == 20 ? 1 : -1];
+typedef char spindl_listen_arguments_size[sizeof(spindl_listen_arguments) == 24 ? 1 : -1];
 int spindl_listen(const spindl_listen_arguments *arguments, spindl_context *context);
 
-/* Waits until the block is complete, asking for what is missing; checks and acknowledges it. */
+/* Waits until the block is complete, checked and acknowledged, asking for what is missing. */
 typedef struct {
     uint32_t slot; /* as given to listen */
-    uint32_t receiver; /* number of this receiver, 0 to 31 */
 } spindl_receive_arguments;
-typedef char spindl_receive_arguments_size[sizeof(spindl_receive_arguments) == 8 ? 1 : -1];
+typedef char spindl_receive_arguments_size[sizeof(spindl_receive_arguments) == 4 ? 1 : -1];
 int spindl_receive(const spindl_receive_arguments *arguments, spindl_context *context);
 
 /* X(name) for every kernel that is also built for the host. */

@@ -1,8 +1,9 @@
 """Kernels that the runtime itself brings: words about in DTCM, streams between cores.
 
 `send`, `listen` and `receive` exist on the cores only. A block goes from one core to up to 32 receivers: each of them
-has called `listen` (before or after the first packets: what came too early is asked for again), `receive` waits for the
-block and acknowledges it, `send` returns when all have acknowledged.
+has called `listen` (before or after the first packets: what came too early is asked for again). A block is acknowledged
+when all of it is there and its checksum is right: at once if its core is in `send`, `listen` or `receive`, so that all
+cores of a ring may send at the same time. `receive` only waits for that; `send` returns when all have acknowledged.
 """
 
 from spindl.program.kernels.kernel import Kernel
@@ -45,18 +46,17 @@ RUNTIME_KERNELS: tuple[Kernel, ...] = (
             _BLOCK,
             Field("y", "I", "room for the block's head and its words, a multiple of 4"),
             Field("words", "I", "number of words, 1 to 1023"),
+            Field("receiver", "I", "number of this receiver among those of the stream, 0 to 31"),
         ),
-        "From now on the block's packets are taken: the word of place p goes to y + 4 p, the head to y.",
+        "From now on the block's packets are taken: the word of place p goes to y + 4 p, the head to y. A slot may be "
+        "listened to again after its `receive`.",
         on_host=False,
     ),
     Kernel(
         "receive",
         242,
-        (
-            Field("slot", "I", "as given to listen"),
-            Field("receiver", "I", "number of this receiver, 0 to 31"),
-        ),
-        "Waits until the block is complete, asking for what is missing; checks and acknowledges it.",
+        (Field("slot", "I", "as given to listen"),),
+        "Waits until the block is complete, checked and acknowledged, asking for what is missing.",
         on_host=False,
     ),
 )

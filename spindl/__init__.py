@@ -12,18 +12,18 @@ from spindl.errors import SpindlError
 
 if TYPE_CHECKING:
     from spindl.emulator import emulate
-    from spindl.predictor import Predictor
+    from spindl.fit import Trainer
+    from spindl.infer.predictor import Predictor
     from spindl.train import Formats
     from spindl.train.lars import LARS
-    from spindl.trainer import Trainer
 
 __all__ = ["LARS", "Formats", "Predictor", "SpindlError", "Trainer", "emulate"]
 
 _HOMES = {
     "LARS": "spindl.train.lars",
     "Formats": "spindl.train",
-    "Predictor": "spindl.predictor",
-    "Trainer": "spindl.trainer",
+    "Predictor": "spindl.infer.predictor",
+    "Trainer": "spindl.fit",
     "emulate": "spindl.emulator",
 }
 

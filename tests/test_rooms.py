@@ -22,13 +22,17 @@ ALLOWED = {
     "program": {"graph", "number", "machine"},
     "run": {"program", "graph", "number", "machine", "data", "emulator", "_native", "_kernels"},
     "emulator": {"machine", "_emulator"},
-    "mlperf": {"data", "model", "train", "program", "machine", "systems"},
+    "record": {"program"},
+    "infer": {"data", "graph", "model", "number", "program", "run", "train"},
+    "comparison": {"data", "graph", "infer", "model", "program", "run", "train"},
+    "fit": {"data", "graph", "infer", "model", "program", "record", "report", "run", "train"},
+    "mlperf": {"data", "model", "train", "fit", "program", "machine", "record", "systems"},
     "systems": {"machine", "program"},
-    "report": {"plan", "program", "graph", "machine"},
+    "report": {"plan", "program", "graph", "machine", "record"},
 }
-"""Room -> rooms it may import. `spindl.errors` is everybody's. Rooms not listed (cli, trainer, ...) may use all."""
+"""Room -> rooms it may import. `spindl.errors` is everybody's. Rooms not listed (cli) may use all."""
 
-TORCH_FREE = {"plan", "number", "machine", "data", "graph", "program", "emulator", "systems", "report"}
+TORCH_FREE = {"plan", "number", "machine", "data", "graph", "program", "emulator", "systems", "record", "report"}
 
 
 def imports(path: Path) -> set[str]:

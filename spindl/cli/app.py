@@ -14,8 +14,8 @@ from rich.console import Console
 from spindl.cli.compare_systems import compare_systems
 from spindl.cli.mlperf import mlperf
 from spindl.cli.report import report
+from spindl.cli.settings import SettingsError, merged, read_config
 from spindl.errors import SpindlError
-from spindl.settings import SettingsError, merged, read_config
 
 app = typer.Typer(
     name="spindl",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from spindl.cli.output import output
+from spindl.cli.recipe import build_data
+from spindl.cli.settings import SettingsError, merged
 from spindl.errors import SpindlError
-from spindl.evaluation import evaluation_graphs
+from spindl.infer.evaluation import evaluation_graphs
 from spindl.model import capture, check, load_model, load_weights
-from spindl.recipe import build_data
-from spindl.settings import SettingsError, merged
 from spindl.train import Formats, Loss, ParameterGroup, read_loss, training_graph
 
 

@@ -6,9 +6,9 @@ import torch
 from rich.table import Table
 
 from spindl.cli.output import output, plain_table
-from spindl.compare import Comparison, Row, compare
-from spindl.recipe import build_data, build_formats, build_loss, build_model
-from spindl.settings import TrainSettings
+from spindl.cli.recipe import build_data, build_formats, build_loss, build_model
+from spindl.cli.settings import TrainSettings
+from spindl.comparison import Comparison, Row, compare
 
 
 def run(settings: TrainSettings, rows: int, order: str, double: bool) -> None:

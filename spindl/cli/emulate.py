@@ -16,10 +16,10 @@ from rich.live import Live
 from rich.text import Text
 
 from spindl.cli.output import output
+from spindl.cli.settings import SettingsError
 from spindl.emulator import Faults, Machine, Strictness, emulate
 from spindl.emulator.recording import Recording, load_recording, save_recording
 from spindl.machine import parse_topology
-from spindl.settings import SettingsError
 
 _REFRESH = 0.5  # seconds between live lines
 

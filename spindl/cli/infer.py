@@ -12,11 +12,11 @@ from PIL import Image
 from rich.table import Table
 
 from spindl.cli.output import output, plain_table
+from spindl.cli.settings import SettingsError
 from spindl.data import NORMALISATION, CorruptFileError, Dataset, open_dataset
 from spindl.data.augment import for_evaluation
 from spindl.data.decode import decode_image
-from spindl.predictor import Predictor
-from spindl.settings import SettingsError
+from spindl.infer.predictor import Predictor
 
 TOP = 5
 _PHOTO_SIDE = 160

@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 
 from spindl.cli.output import output, plain_table
+from spindl.cli.settings import SettingsError
 from spindl.mlperf import MlperfSettings, Outcome, Report, benchmark, stored_settings
 from spindl.mlperf.package import what_ran
-from spindl.progress import duration, percent
-from spindl.settings import SettingsError
+from spindl.record.progress import duration, percent
 from spindl.systems import machines, predicted
 from spindl.systems.table import TIMES, shown
 

@@ -10,6 +10,8 @@ from rich.table import Table
 
 from spindl.cli.check import parse_shape
 from spindl.cli.output import output
+from spindl.cli.recipe import build_data
+from spindl.cli.settings import SettingsError, merged
 from spindl.graph import Graph
 from spindl.model import capture, load_model
 from spindl.plan import Plan, plan_step
@@ -22,8 +24,6 @@ from spindl.plan.scale.show import layer_lines, lines_of
 from spindl.plan.share import share_of
 from spindl.plan.show import diff_plans, phase_rows, summary
 from spindl.planning import describe_machine
-from spindl.recipe import build_data
-from spindl.settings import SettingsError, merged
 from spindl.train import Formats, ParameterGroup, read_loss, training_graph
 
 PLAN_FILE = ".plan"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spindl.cli.output import output
-from spindl.settings import SettingsError
+from spindl.cli.settings import SettingsError
 
 if TYPE_CHECKING:
     from spindl.report.model import StepReport

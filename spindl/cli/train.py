@@ -11,18 +11,18 @@ from typing import Any
 from rich.console import Console
 
 from spindl.cli.output import output, plain_table
+from spindl.cli.recipe import build_data, build_formats, build_loss, build_model, build_optimizer, build_schedule
+from spindl.cli.settings import RUN_ONLY, SettingsError, TrainSettings, checked, names
+from spindl.comparison.float32 import Float32Epoch, train_float32
 from spindl.data import BatchSizeError, steps_per_epoch
 from spindl.errors import SpindlError
-from spindl.examples import Examples, read_examples
-from spindl.float32 import Float32Epoch, train_float32
+from spindl.fit import CHECKPOINTS, SETTINGS_FILE, WEIGHTS_FILE, Trainer
+from spindl.infer.examples import Examples, read_examples
 from spindl.program import CheckpointFolder
 from spindl.program.files import write_atomically
-from spindl.progress import percent
-from spindl.recipe import build_data, build_formats, build_loss, build_model, build_optimizer, build_schedule
-from spindl.records import LOG, Record
+from spindl.record import LOG, Record
+from spindl.record.progress import percent
 from spindl.report.folder import PAGE, try_report
-from spindl.settings import RUN_ONLY, SettingsError, TrainSettings, checked, names
-from spindl.trainer import CHECKPOINTS, SETTINGS_FILE, WEIGHTS_FILE, Trainer
 
 RUNS = Path("runs")
 FLOAT32_FILE = "float32.json"

@@ -20,7 +20,7 @@ from spindl.mlperf.rules import Rules, load_rules
 from spindl.mlperf.runs import RESULT, run_once, train, train_nothing
 from spindl.mlperf.settings import MlperfSettings, check_rules
 from spindl.program.files import disk_errors, write_atomically
-from spindl.run_folder import locked
+from spindl.record.run_folder import locked
 from spindl.systems import machines
 
 BENCHMARK_FILE, REPORT_FILE, PACKAGE, CHECKS = "benchmark.json", "report.json", "package", "checks"

@@ -88,9 +88,9 @@ def train(settings: MlperfSettings, seed: int, folder: Path, log: RunLog) -> boo
     """The Trainer's run."""
     import torch
 
+    from spindl.fit import Event, Trainer
     from spindl.mlperf.workload import build_model, build_optimizer, open_split, rate_factor
-    from spindl.records import EpochRecord
-    from spindl.trainer import Event, Trainer
+    from spindl.record import EpochRecord
 
     keys = {"epoch_start": log.start, "epoch_stop": log.stop, "test_start": log.start, "test_stop": log.stop}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from spindl.errors import SpindlError
 from spindl.program import CheckpointFolder, Program, State, load_program
-from spindl.records import LOG, read_rows
+from spindl.record import LOG, read_rows
 from spindl.report.errors import ReportError
 from spindl.report.graphs import graph_costs
 from spindl.report.model import Exponent, RunReport, Series

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from spindl.cli import doctor
 from spindl.cli.app import app
-from spindl.records import read_record, read_rows
+from spindl.record import read_record, read_rows
 from tests.trainer.support import pictures
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from spindl.recipe import build_loss, build_optimizer, build_schedule, rate_factor
-from spindl.settings import SettingsError, TrainSettings, checked, merged
+from spindl.cli.recipe import build_loss, build_optimizer, build_schedule, rate_factor
+from spindl.cli.settings import SettingsError, TrainSettings, checked, merged
 
 BASE = TrainSettings(model="m", data="d", epochs=4, lr=0.2)
 

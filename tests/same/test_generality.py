@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 import spindl
+from spindl.comparison.float32 import evaluate_float32, float_inputs, float_targets
 from spindl.data import batches, open_dataset
-from spindl.examples import read_examples
-from spindl.float32 import evaluate_float32, float_inputs, float_targets
+from spindl.infer.examples import read_examples
 from spindl.train import read_loss
 
 STEPS, BATCH = 20, 32

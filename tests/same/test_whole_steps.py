@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 import torch
 
+from spindl.fit import module_arrays
 from spindl.graph import Graph
 from spindl.graph.interpreter import interpret, interpret_split
 from spindl.graph.operations import Value
@@ -17,7 +18,6 @@ from spindl.run.sim.native import available_paths
 from spindl.run.sim.values import to_host
 from spindl.train import Formats, Loss, ParameterGroup, initial_state, training_graph
 from spindl.train.optimizers import scalar
-from spindl.trainer import module_arrays
 from tests.networks import byte_batch
 
 BATCH = 8

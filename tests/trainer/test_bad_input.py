@@ -16,7 +16,7 @@ from torch import nn
 
 import spindl
 from spindl.data import BatchSizeError, FeatureRangeError, LabelRangeError, from_arrays
-from spindl.examples import ExamplesError
+from spindl.infer.examples import ExamplesError
 from spindl.model import UnsupportedModel
 from spindl.program import CheckpointFolder, RunFolderError, StateError
 from spindl.run import RunError

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from spindl.compare import CompareError, Comparison, compare
+from spindl.comparison import CompareError, Comparison, compare
 from spindl.train import Formats
 from tests.trainer.support import network, pictures
 
@@ -85,7 +85,7 @@ def test_other_losses(loss: str) -> None:
 
 
 def test_a_wrong_capture_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    import spindl.compare as room
+    import spindl.comparison.step as room
 
     real = room.capture
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spindl.records import EpochRecord
-from spindl.trainer import Event
+from spindl.fit import Event
+from spindl.record import EpochRecord
 from tests.trainer.support import assert_same_state, trainer
 
 

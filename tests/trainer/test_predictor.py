@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import spindl
-from spindl.predictor import PredictorError
+from spindl.infer.predictor import PredictorError
 from spindl.program import ProgramError
 from tests.trainer.support import network, pictures, trainer
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 import spindl
+from spindl.fit import Interrupted
 from spindl.program import CheckpointFolder, load_state
-from spindl.records import read_rows, truncate_log
-from spindl.trainer import Interrupted
+from spindl.record import read_rows, truncate_log
 from tests.trainer.support import assert_same_state, network, trainer
 
 ROOT = Path(__file__).parents[2]

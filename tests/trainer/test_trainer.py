@@ -15,13 +15,13 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 import spindl
-from spindl.evaluation import dry_passes
-from spindl.float32 import train_float32
+from spindl.comparison.float32 import train_float32
+from spindl.fit import module_arrays
+from spindl.infer.evaluation import dry_passes
 from spindl.program import CheckpointFolder, load_program, load_state
-from spindl.records import read_record, read_rows
+from spindl.record import read_record, read_rows
 from spindl.run import EXECUTORS, RunError, open_session
 from spindl.train import read_loss
-from spindl.trainer import module_arrays
 from tests.trainer.support import Net, assert_same_state, network, pictures, trainer
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spindl.data import Batch, batches
-from spindl.examples import Examples
+from spindl.infer.examples import Examples
 from spindl.train import Loss
 
 

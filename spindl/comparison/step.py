@@ -18,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from spindl.comparison.float32 import float_inputs, float_targets, summed_loss
 from spindl.data import BatchSizeError, batches
 from spindl.errors import SpindlError
-from spindl.evaluation import calibrate, dry_passes
-from spindl.examples import read_examples, step_inputs
-from spindl.float32 import float_inputs, float_targets, summed_loss
 from spindl.graph import Graph, Node
 from spindl.graph.operations import Value
+from spindl.infer.evaluation import calibrate, dry_passes
+from spindl.infer.examples import read_examples, step_inputs
 from spindl.model import capture
 from spindl.model.evaluate import evaluate
 from spindl.program import Program, Progress, State

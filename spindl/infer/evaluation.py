@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spindl.data import Batch, batches
-from spindl.examples import Examples, input_names, padded, step_inputs
 from spindl.graph import Graph, Node
 from spindl.graph.operations import SITE, Value, check_graph, lookup
 from spindl.graph.ops.activation import BOUNDED_LOWEST_EXPONENT
+from spindl.infer.examples import Examples, input_names, padded, step_inputs
 from spindl.number.sites import HISTORY, LOWEST_EXPONENT
 from spindl.program import Program
 from spindl.run import Session

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from spindl.cli.settings import SettingsError, TrainSettings
 from spindl.data import Augmentation, Dataset, open_dataset
 from spindl.model import load_model, load_weights
-from spindl.settings import SettingsError, TrainSettings
 from spindl.train import Formats, Loss, TrainingError, read_loss
 from spindl.train.lars import LARS
 

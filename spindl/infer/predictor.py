@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from spindl.data import Batch, Dataset, from_arrays
 from spindl.errors import SpindlError
-from spindl.evaluation import DRY_PASSES, EVALUATE, calibrate, measuring, predict_batches
-from spindl.examples import Examples, read_examples, step_inputs
 from spindl.graph.operations import Value
+from spindl.infer.evaluation import DRY_PASSES, EVALUATE, calibrate, measuring, predict_batches
+from spindl.infer.examples import Examples, read_examples, step_inputs
 from spindl.planning import planned
 from spindl.program import CheckpointFolder, Program, ProgramError, Progress, State, load_program
 from spindl.program.plain import from_plain

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spindl.data import Batch, BatchSizeError, batches, decoder_version, steps_per_epoch
-from spindl.evaluation import (
+from spindl.data import Batch, BatchSizeError, batches, decoder_version
+from spindl.fit.checks import check_settings, data_shape
+from spindl.fit.loop import TRAIN, Event, Loop, Setup
+from spindl.fit.schedules import hyper_parameters, restore, scheduler_state
+from spindl.graph import Graph
+from spindl.graph.operations import OP_TABLE_VERSION, Value
+from spindl.infer.evaluation import (
     CALIBRATION_IMAGES,
     EVALUATE,
     Evaluation,
@@ -26,9 +30,7 @@ from spindl.evaluation import (
     evaluation_graphs,
     first_images,
 )
-from spindl.examples import Examples, read_examples, step_inputs
-from spindl.graph import Graph
-from spindl.graph.operations import OP_TABLE_VERSION, Value
+from spindl.infer.examples import Examples, read_examples, step_inputs
 from spindl.model import capture
 from spindl.planning import planned
 from spindl.program import (
@@ -38,7 +40,6 @@ from spindl.program import (
     RunFolderError,
     State,
     StateError,
-    Tally,
     check_state,
     diff,
     load_program,
@@ -48,22 +49,20 @@ from spindl.program import (
 from spindl.program.checkpoint import stored_bytes
 from spindl.program.files import disk_errors, write_atomically
 from spindl.program.plain import to_plain
-from spindl.progress import Display, choose_display
-from spindl.records import (
+from spindl.record import (
     LOG,
     EpochRecord,
     Record,
     RecordWriter,
     epoch_records,
-    epoch_row,
     read_rows,
     tensorboard_sink,
     truncate_log,
 )
+from spindl.record.progress import Display, choose_display
+from spindl.record.run_folder import check_space, locked, noted_signals
 from spindl.report.folder import try_report
 from spindl.run import Session, open_session
-from spindl.run_folder import check_space, locked, noted_signals
-from spindl.schedules import advance, hyper_parameters, learning_rates, restore, scheduler_state
 from spindl.train import (
     Formats,
     ParameterGroup,
@@ -81,55 +80,13 @@ PROGRAM_FILE = "program.spindl"
 SETTINGS_FILE = "run.json"
 WEIGHTS_FILE = "weights.safetensors"
 CHECKPOINTS = "checkpoints"
-TRAIN, CALIBRATE = "train", "calibrate"
+CALIBRATE = "calibrate"
 
 EXECUTOR_NOTES = {
     "sim": "exact integers on this computer; rates are its own",
     "emu": "the instruction-level emulator that runs the unmodified SC&MP; rates are this computer's",
     "interpreter": "the definition, in NumPy on this computer; rates are its own",
 }
-
-
-class Interrupted(KeyboardInterrupt):
-    """Training stopped on a signal after a whole step.
-
-    Attributes:
-        checkpoint: folder to go on from; None for a run without a folder.
-        signal_name: "SIGINT" or "SIGTERM".
-    """
-
-    def __init__(self, checkpoint: Path | None, step: int, signal_name: str) -> None:
-        self.checkpoint, self.step, self.signal_name = checkpoint, step, signal_name
-        where = (
-            f"checkpoint {checkpoint}; the same command with --resume (or resume=True) goes on"
-            if checkpoint
-            else "no run folder"
-        )
-        super().__init__(f"stopped by {signal_name} after step {step}: {where}")
-
-
-@dataclass(frozen=True)
-class Event:
-    """A moment of training, for clocks and logs.
-
-    In each epoch: epoch_start, epoch_stop after its last step, and, if it is tested, test_start and test_stop. A run
-    that is resumed in the middle of an epoch starts that epoch again.
-    """
-
-    kind: Literal["epoch_start", "epoch_stop", "test_start", "test_stop"]
-    epoch: int
-    """Counted from 1."""
-    accuracy: float | None = None
-    """Of the test, at test_stop."""
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """What a step has changed outside the executor: goes into the State with the values."""
-
-    progress: Progress
-    tally: Tally
-    best: float | None
 
 
 class Trainer:
@@ -194,7 +151,7 @@ class Trainer:
         stop: Callable[[EpochRecord], bool] | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        _check_settings(batch_size, epochs, seed, schedule_interval, keep, resume, run_dir)
+        check_settings(batch_size, epochs, seed, schedule_interval, keep, resume, run_dir)
         self.module, self.optimizer, self.scheduler = module, optimizer, scheduler
         self.loss, self.formats = read_loss(loss), formats or Formats()
         self.batch_size, self.epochs, self.seed = batch_size, epochs, seed
@@ -210,7 +167,7 @@ class Trainer:
             tensorboard = self.run_dir is not None and find_spec("tensorboard") is not None
         self._tensorboard = tensorboard
 
-        input_shape = _data_shape(train)
+        input_shape = data_shape(train)
         groups = read_optimizer(optimizer, module)
         trained = {key for group in groups for key in group.parameters}
         keys = [name for name, _ in module.named_parameters()]
@@ -279,7 +236,7 @@ class Trainer:
             }
             for sink in sinks:
                 sink({**header, "settings": self._settings})
-            run = _Run(self, session, checkpoints, writer, sinks, display, stopping)
+            run = Loop(self._setup(), self.state, session, checkpoints, writer, sinks, display, stopping)
             if checkpoints is not None and checkpoints.latest() is None:
                 run.save()
             try:
@@ -324,6 +281,25 @@ class Trainer:
                     tensor.fill_(tracked[key] + self.state.progress.step)
 
     # --- parts -------------------------------------------------------------------------------------------------------
+
+    def _setup(self) -> Setup:
+        return Setup(
+            train=self._train,
+            test=self._test,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            seed=self.seed,
+            optimizer=self.optimizer,
+            scheduler=self.scheduler,
+            schedule_interval=self._schedule_interval,
+            checkpoint_seconds=self._checkpoint_seconds,
+            checkpoint_steps=self._checkpoint_steps,
+            test_epochs=self._test_epochs,
+            stop=self._stop,
+            on_event=self._on_event,
+            inputs=self.inputs,
+            program=self.state.program,
+        )
 
     def _read_test(self, data: Any) -> Examples:
         examples = read_examples(data, self.loss, self._train.dataset.image_shape, self._output_shape, "test")
@@ -442,199 +418,6 @@ class Trainer:
 
         tensors = {key: t.detach().cpu().contiguous().clone() for key, t in self.module.state_dict().items()}
         write_atomically(run_dir / WEIGHTS_FILE, save(tensors))
-
-
-class _Run:
-    """One call of `fit`: the loop over epochs and steps."""
-
-    def __init__(
-        self,
-        trainer: Trainer,
-        session: Session,
-        checkpoints: CheckpointFolder | None,
-        writer: RecordWriter | None,
-        sinks: list[Callable[[Mapping[str, Any]], None]],
-        display: Display,
-        stopping: Callable[[], str],
-    ) -> None:
-        self._trainer, self._session, self._checkpoints = trainer, session, checkpoints
-        self._writer, self._sinks, self._display, self._stopping = writer, sinks, display, stopping
-        state = trainer.state
-        self._kept = _Kept(state.progress, state.tally, state.best)
-        self._per_epoch = steps_per_epoch(len(trainer._train), trainer.batch_size)
-        self._saved_at = time.monotonic()
-        self._seconds, self._images = 0.0, 0  # measured in this epoch, since the start of this process
-
-    def train(self, past: list[EpochRecord]) -> list[EpochRecord]:
-        """All epochs that are left. Raises Interrupted."""
-        t, per_epoch = self._trainer, self._per_epoch * self._trainer.batch_size
-        self._display.begin(t.epochs * per_epoch, self._kept.progress.images)
-        while self._kept.progress.epoch < t.epochs and not (past and t._stop and t._stop(past[-1])):
-            self._tell("epoch_start")
-            self._steps()
-            self._check_signal()
-            self._tell("epoch_stop")
-            record = self._end_epoch()
-            past.append(record)
-            self._display.epoch(record, t.epochs)
-            self._check_signal()
-        return past
-
-    def snapshot(self) -> State:
-        """The State as it is now."""
-        t = self._trainer
-        return State(
-            values=self._session.state(),
-            progress=self._kept.progress,
-            tally=self._kept.tally,
-            optimizer=hyper_parameters(t.optimizer),
-            scheduler=scheduler_state(t.scheduler),
-            best=self._kept.best,
-            program=t.state.program,
-        )
-
-    def save(self, *, best: bool = False) -> Path | None:
-        """Write a checkpoint, if there is a run folder."""
-        if self._checkpoints is None:
-            return None
-        if self._writer is not None:
-            self._writer.sync()  # the log must never be behind the checkpoint
-        folder = self._checkpoints.save(self.snapshot(), best=best)
-        self._saved_at = time.monotonic()
-        return folder
-
-    def _tell(
-        self, kind: Literal["epoch_start", "epoch_stop", "test_start", "test_stop"], accuracy: float | None = None
-    ) -> None:
-        if self._trainer._on_event is not None:
-            self._trainer._on_event(Event(kind, self._kept.progress.epoch + 1, accuracy))
-
-    def _check_signal(self) -> None:
-        if self._stopping():
-            raise Interrupted(self.save(), self._kept.progress.step, self._stopping())
-
-    def _steps(self) -> None:
-        """The steps that the present epoch still has."""
-        t, progress = self._trainer, self._kept.progress
-        steps = batches(
-            t._train.dataset, t.batch_size, t.seed, progress.epoch, start_step=progress.position // t.batch_size
-        )
-        with closing(steps):
-            started = time.monotonic()
-            for batch in steps:
-                outputs = self._session.step(TRAIN, t.inputs(batch, self._kept.progress))
-                now = time.monotonic()
-                self._seconds, self._images = self._seconds + now - started, self._images + len(batch)
-                self._after_step(outputs, len(batch), now - started)
-                if self._checkpoint_due():
-                    self.save()
-                self._check_signal()
-                started = time.monotonic()
-
-    def _after_step(self, outputs: Mapping[str, Value], images: int, seconds: float) -> None:
-        t, p = self._trainer, self._kept.progress
-        loss = int(outputs["loss"].mantissa)
-        correct = int(outputs["correct"].mantissa) if "correct" in outputs else None
-        saturation = {
-            name.partition("/")[2]: int(value.mantissa)
-            for name, value in outputs.items()
-            if name.startswith("saturation/") and int(value.mantissa)
-        }
-        row = {
-            "kind": "step",
-            "step": p.step + 1,
-            "epoch": p.epoch + 1,
-            "loss": loss / 65536 / images,
-            "accuracy": None if correct is None else correct / images,
-            "learning_rates": learning_rates(t.optimizer),
-            "images_per_second": round(images / seconds, 1) if seconds else None,
-            "saturation": saturation,
-        }
-        progress = replace(
-            p, step=p.step + 1, position=p.position + images, images=p.images + images, previous_batch=images
-        )
-        tally = self._kept.tally.plus(loss, correct, images, saturation)
-        self._kept = replace(self._kept, progress=progress, tally=tally)
-        if t.scheduler is not None and t._schedule_interval == "step":
-            advance(t.scheduler, loss / 65536 / images)
-        for sink in self._sinks:
-            sink(row)
-        rate = self._images / self._seconds if self._seconds else 0.0
-        self._display.step(progress.images, p.epoch + 1, t.epochs, tally.mean_loss(), tally.accuracy(), rate)
-
-    def _checkpoint_due(self) -> bool:
-        t = self._trainer
-        by_steps = t._checkpoint_steps is not None and self._kept.progress.step % t._checkpoint_steps == 0
-        by_time = t._checkpoint_seconds is not None and time.monotonic() - self._saved_at >= t._checkpoint_seconds
-        return by_steps or by_time
-
-    def _end_epoch(self) -> EpochRecord:
-        """Test, schedule, record, checkpoint. A signal in the test leaves all that to the next start."""
-        t, p, tally = self._trainer, self._kept.progress, self._kept.tally
-        tested = None
-        if t._test is not None and (t._test_epochs is None or t._test_epochs(p.epoch + 1)):
-            self._tell("test_start")
-            tested = evaluate(self._session, t._test, t.batch_size, lambda: bool(self._stopping()))
-            if tested is None:
-                self._check_signal()
-            else:
-                self._tell("test_stop", tested.accuracy)
-        record = EpochRecord(
-            epoch=p.epoch + 1,
-            step=p.step,
-            loss=tally.mean_loss(),
-            accuracy=tally.accuracy(),
-            test_loss=tested.loss if tested else None,
-            test_accuracy=tested.accuracy if tested else None,
-            learning_rates=tuple(learning_rates(t.optimizer)),
-            images_per_second=round(self._images / self._seconds, 1) if self._seconds else 0.0,
-            seconds=round(self._seconds, 3),
-            saturation=dict(sorted(tally.saturation.items())),
-        )
-        score = None
-        if tested is not None:
-            score = tested.accuracy if tested.accuracy is not None else -tested.loss
-        best = score is not None and (self._kept.best is None or score > self._kept.best)
-        if t.scheduler is not None and t._schedule_interval == "epoch":
-            advance(t.scheduler, tested.loss if tested else record.loss)
-        self._kept = _Kept(replace(p, epoch=p.epoch + 1, position=0), Tally(), score if best else self._kept.best)
-        self._seconds, self._images = 0.0, 0
-        for sink in self._sinks:
-            sink(epoch_row(record))
-        self.save(best=best)
-        return record
-
-
-# --- small parts -----------------------------------------------------------------------------------------------------
-
-
-def _check_settings(
-    batch_size: int, epochs: int, seed: int, schedule_interval: str, keep: int, resume: bool | str | Path, run_dir: Any
-) -> None:
-    limits = {"batch_size": (batch_size, 1), "epochs": (epochs, 0), "seed": (seed, 0), "keep": (keep, 1)}
-    for name, (value, lowest) in limits.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-            raise TrainingError(f"{name} of {value!r}", name, f"choose a whole number of {lowest} or more")
-    if seed >= 2**32:
-        raise TrainingError(f"seed of {seed}", "seed", "choose a seed below 2^32")
-    if schedule_interval not in ("epoch", "step"):
-        raise TrainingError(f"schedule_interval {schedule_interval!r}", "schedule_interval", "choose 'epoch' or 'step'")
-    if resume and run_dir is None:
-        raise TrainingError("resume without a run folder", "resume", "name the folder of the run (run_dir, --run-dir)")
-
-
-def _data_shape(data: Any) -> tuple[int, ...]:
-    """Shape of one record, before anything else is known."""
-    shape = getattr(data, "image_shape", None)
-    if shape is None and isinstance(data, tuple | list) and len(data) == 2:
-        shape = tuple(np.shape(data[0]))[1:]
-    if not shape:
-        raise TrainingError(
-            f"training data of type {type(data).__name__}",
-            "train data",
-            "give a spindl.data Dataset or a pair (x, y) of arrays",
-        )
-    return tuple(shape)
 
 
 def module_arrays(module: torch.nn.Module) -> dict[str, NDArray[Any]]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from spindl.records import EpochRecord
+from spindl.record import EpochRecord
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

@@ -32,7 +32,7 @@ ALLOWED = {
 }
 """Room -> rooms it may import. `spindl.errors` is everybody's. Rooms not listed (cli) may use all."""
 
-TORCH_FREE = {"plan", "number", "machine", "data", "graph", "program", "emulator", "systems", "record", "report"}
+TORCH_FREE = {"plan", "number", "machine", "data", "graph", "program", "emulator", "systems", "report"}
 
 
 def imports(path: Path) -> set[str]:

@@ -1,132 +1,105 @@
-/* The DMA engine's queue, carried out row by row; dma.c and runtime.h say what the fields of `engine` are. */
+/* The DMA engine's queue, carried out row by row: what the fast interrupt in start.S leaves to do when a transfer has no
+ * row left. dma.c and runtime.h say what the fields of `engine` are. All of it runs in the fast interrupt's mode: r8 and
+ * up are its own. */
     .syntax unified
     .cpu arm968e-s
     .arm
     .text
 
-    .equ ROWS, 0
-    .equ SYSTEM, 4
-    .equ TCM, 8
+    .equ SYSTEM, 0
+    .equ DESCRIPTION, 8
     .equ SYSTEM_PITCH, 12
-    .equ TCM_PITCH, 16
-    .equ DESCRIPTION, 20
-    .equ IN_ENGINE, 24
-    .equ LEFT, 28
-    .equ NEXT, 32
-    .equ TAKEN, 36
-    .equ QUEUED, 40
-    .equ ROWS_DONE, 44
+    .equ ROWS, 20
+    .equ IN_ENGINE, 28
+    .equ LEFT, 32
+    .equ NEXT, 36
+    .equ TAKEN, 40
+    .equ QUEUED, 44
     .equ QUEUE, 48
 
-    /* Registers of the controller, from r12 = 0x30000000. */
-    .equ DMA_SYSTEM, 0x04
-    .equ DMA_TCM, 0x08
-    .equ DMA_START, 0x0c
-    .equ DMA_CONTROL, 0x10
-    .equ DMA_STATUS, 0x14
-    .equ CLEAR_DONE, 8
-    .equ DONE_TWICE, 1 << 11
     .equ BURSTS, 1 << 24 | 4 << 21  /* 16 beats of 8 bytes */
     .equ TO_SYSTEM, 1 << 19
+    .equ FAST, 0xd1
 
-    .global enter_dma
-    .type enter_dma, %function
-enter_dma:
-    sub lr, lr, #4
-    push {r0-r3, r12, lr}
-    mov r12, #0x30000000
-    ldr r0, =engine
-    ldr r2, [r12, #DMA_STATUS]
-    mov r3, #CLEAR_DONE
-    str r3, [r12, #DMA_CONTROL]
-    ldr r1, [r0, #IN_ENGINE]
-    tst r2, #DONE_TWICE
-    ldr r2, [r0, #ROWS_DONE]
-    strne r3, [r12, #DMA_CONTROL]
-    subne r1, r1, #1
-    addne r2, r2, #1
-    sub r1, r1, #1
-    add r2, r2, #1
-    str r2, [r0, #ROWS_DONE]
+    .global dma_next
+    .type dma_next, %function
+dma_next:                           /* r8 controller, r12 engine: a row is done, and its transfer has none left */
+    push {lr}
+    ldr r9, [r12, #IN_ENGINE]
+    sub r9, r9, #1
+    str r9, [r12, #IN_ENGINE]
     bl feed
-    mov r0, #0x1f000000
-    str r0, [r0, #0x30]             /* this interrupt has been served */
-    ldm sp!, {r0-r3, r12, pc}^
+    pop {lr}
+    subs pc, lr, #4
 
     /* void dma_feed(void), with interrupts masked: gives the engine what it has room for. */
     .global dma_feed
     .type dma_feed, %function
 dma_feed:
-    mov r12, #0x30000000
-    ldr r0, =engine
-    ldr r1, [r0, #IN_ENGINE]
-
-    /* r0 engine, r1 rows in it, r12 controller; uses r2, r3. */
-feed:
-    cmp r1, #2
-    bhs full
-row:
-    ldr r2, [r0, #ROWS]
-    ldr r3, [r0, #SYSTEM_PITCH]
-    subs r2, r2, #1
-    blo next_transfer
-    str r2, [r0, #ROWS]
-    ldr r2, [r0, #SYSTEM]
-    add r1, r1, #1
-    str r2, [r12, #DMA_SYSTEM]
-    add r2, r2, r3
-    str r2, [r0, #SYSTEM]
-    ldr r2, [r0, #TCM]
-    ldr r3, [r0, #TCM_PITCH]
-    str r2, [r12, #DMA_TCM]
-    add r2, r2, r3
-    ldr r3, [r0, #DESCRIPTION]
-    str r2, [r0, #TCM]
-    str r3, [r12, #DMA_START]
-    cmp r1, #2
-    blo row
-full:
-    str r1, [r0, #IN_ENGINE]
+    mrs r0, cpsr
+    msr cpsr_c, #FAST
+    mov r8, #0x30000000
+    ldr r12, =engine
+    bl feed
+    msr cpsr_c, r0
     bx lr
 
-next_transfer:
-    ldr r2, [r0, #LEFT]
-    subs r2, r2, #1
+row:
+    str r9, [r12, #ROWS]
+    ldm r12, {r9-r11}
+    stmib r8, {r9-r11}
+    ldr r11, [r12, #SYSTEM_PITCH]
+    add r9, r9, r11
+    ldr r11, [r12, #SYSTEM_PITCH + 4]
+    add r10, r10, r11
+    stm r12, {r9, r10}
+    ldr r9, [r12, #IN_ENGINE]
+    add r9, r9, #1
+    str r9, [r12, #IN_ENGINE]
+feed:
+    ldr r9, [r12, #IN_ENGINE]
+    cmp r9, #2
+    bxhs lr
+next_row:
+    ldr r9, [r12, #ROWS]
+    subs r9, r9, #1
+    bhs row
+    ldr r9, [r12, #LEFT]
+    subs r9, r9, #1
     blo next_range
-    str r2, [r0, #LEFT]
-    ldr r2, [r0, #NEXT]             /* spindl_schedule_transfer */
-    ldr r3, [r2], #4
-    str r3, [r0, #SYSTEM]
-    ldr r3, [r2], #4
-    str r3, [r0, #TCM]
-    ldr r3, [r2], #4                /* bytes of a row */
-    orr r3, r3, #BURSTS
-    str r3, [r0, #DESCRIPTION]
-    ldrh r3, [r2], #2
-    str r3, [r0, #ROWS]
-    ldrh r3, [r2], #2               /* direction */
-    cmp r3, #0
-    ldrne r3, [r0, #DESCRIPTION]
-    orrne r3, r3, #TO_SYSTEM
-    strne r3, [r0, #DESCRIPTION]
-    ldr r3, [r2], #4
-    str r3, [r0, #SYSTEM_PITCH]
-    ldr r3, [r2], #4
-    str r3, [r0, #TCM_PITCH]
-    str r2, [r0, #NEXT]
-    b row
+next_transfer:                      /* r9 transfers are left behind it */
+    str r9, [r12, #LEFT]
+    ldr r11, [r12, #NEXT]           /* spindl_schedule_transfer */
+    ldr r9, [r11], #4
+    ldr r10, [r11], #4
+    stm r12, {r9, r10}              /* SYSTEM and TCM */
+    ldr r9, [r11], #4               /* bytes of a row */
+    ldr r10, [r11], #4              /* direction << 16 | rows */
+    orr r9, r9, #BURSTS
+    cmp r10, #1 << 16
+    orrhs r9, r9, #TO_SYSTEM
+    str r9, [r12, #DESCRIPTION]
+    mov r10, r10, lsl #16
+    mov r10, r10, lsr #16
+    str r10, [r12, #ROWS]
+    ldr r9, [r11], #4
+    ldr r10, [r11], #4
+    str r9, [r12, #SYSTEM_PITCH]
+    str r10, [r12, #SYSTEM_PITCH + 4]
+    str r11, [r12, #NEXT]
+    b next_row
 next_range:
-    ldr r2, [r0, #TAKEN]
-    ldr r3, [r0, #QUEUED]
-    cmp r2, r3
-    beq full
-    and r3, r2, #15
-    add r2, r2, #1
-    str r2, [r0, #TAKEN]
-    add r3, r0, r3, lsl #3
-    ldr r2, [r3, #QUEUE]
-    str r2, [r0, #NEXT]
-    ldr r2, [r3, #QUEUE + 4]
-    str r2, [r0, #LEFT]
+    ldr r9, [r12, #TAKEN]
+    ldr r10, [r12, #QUEUED]
+    cmp r9, r10
+    bxeq lr
+    and r10, r9, #15
+    add r9, r9, #1
+    str r9, [r12, #TAKEN]
+    add r10, r12, r10, lsl #3
+    ldr r9, [r10, #QUEUE]
+    str r9, [r12, #NEXT]
+    ldr r9, [r10, #QUEUE + 4]
+    subs r9, r9, #1
     b next_transfer
     .ltorg

@@ -21,14 +21,15 @@ static void ticking(int on) {
 }
 
 static void interrupts_start(void) {
-    static void (*const handlers[])(void) = {enter_monitor, enter_dma, enter_dma_error, enter_tick};
-    static const uint8_t sources[] = {SOURCE_CORE, SOURCE_DMA, SOURCE_DMA_ERROR, SOURCE_TICK};
+    static void (*const handlers[])(void) = {enter_monitor, enter_dma_error, enter_tick};
+    static const uint8_t sources[] = {SOURCE_CORE, SOURCE_DMA_ERROR, SOURCE_TICK};
     VIC_DISABLE = 0xffffffff;
     VIC_SOFT_CLEAR = 0xffffffff;
-    VIC_SELECT = 1u << SOURCE_PACKET; /* as FIQ */
+    const uint32_t fast = 1u << SOURCE_PACKET | 1u << SOURCE_DMA;
+    VIC_SELECT = fast;
     VIC_ADDRESS = 0;
     VIC_DEFAULT = (uint32_t)(uintptr_t)enter_nothing;
-    uint32_t enabled = 1u << SOURCE_PACKET;
+    uint32_t enabled = fast;
     for (uint32_t i = 0; i < 16; i++) VIC_SLOT(i) = 0;
     for (uint32_t i = 0; i < sizeof sources; i++) {
         VIC_VECTOR(i) = (uint32_t)(uintptr_t)handlers[i];

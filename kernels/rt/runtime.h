@@ -43,7 +43,6 @@ void print(const char *text);
 void print_number(uint32_t value);
 
 /* start.S: what the VIC is given; each calls the C function named like it. */
-void enter_dma(void);
 void enter_dma_error(void);
 void enter_monitor(void);
 void enter_tick(void);
@@ -65,14 +64,16 @@ uint32_t sleep_until(int (*ready)(uint32_t), uint32_t argument, void (*late)(uin
 
 /* dma.c, dma.S: one queue of transfers, in order. */
 enum { DMA_QUEUE = 16 }; /* ranges; a power of two, also in dma.S; the walker has at most seven under way */
-typedef struct {         /* dma.S knows these offsets */
-    uint32_t rows, system, tcm, system_pitch, tcm_pitch, description; /* left of the transfer under way */
+typedef struct {         /* dma.S and start.S know these offsets */
+    uint32_t system, tcm, description;    /* of the next row, as the controller's registers lie */
+    uint32_t system_pitch, tcm_pitch;
+    uint32_t rows;                        /* left of the transfer under way; while there are any, two are in the engine */
+    volatile uint32_t rows_done;
     uint32_t in_engine;                   /* rows given to the engine and not yet acknowledged: 0 to 2 */
     uint32_t left;                        /* transfers behind the one under way, in its range */
     const spindl_schedule_transfer *next; /* the first of them */
     volatile uint32_t taken;              /* ranges; counted, never wrapped by hand */
     uint32_t queued;
-    volatile uint32_t rows_done;
     struct {
         const spindl_schedule_transfer *first;
         uint32_t count;

@@ -9,11 +9,11 @@ STEP = 865
 """A step without transfers and kernel: fetching and checking its block, waiting for nothing."""
 KERNEL = 75
 """Calling a kernel."""
-QUEUE = 90
+QUEUE = 150
 """Queueing a step's loads, and again its stores."""
-TRANSFER = 190
+TRANSFER = 200
 """Checking and beginning one transfer."""
-ROW = 100
+ROW = 54
 """One row of a transfer: the interrupt that gives the DMA engine the next. Beside the kernel, at its expense."""
 STEP_COUNTERS = 155
 """Writing a step's counters to SDRAM, where they are asked for."""

@@ -23,8 +23,8 @@ VERSION_AT = 0x14
 SHIPPED = Path(__file__).parent / "spindl.image"
 """Where an installed package has it."""
 ROOT = Path(__file__).parents[2]
-OVERLAYS_AT = 0x20
-"""Where the image lists its overlays: offset in their block, bytes and CRC-32 of each."""
+PLACES = "overlay_places"
+"""The symbol where the image lists its overlays: offset in their block, bytes and CRC-32 of each."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,8 @@ def _image(elf: Elf) -> Image:
         part += bytes(-len(part) % 4)
         places += b"".join(word.to_bytes(4, "little") for word in (len(overlays), len(part), crc32(part)))
         overlays += part
-    code = code[:OVERLAYS_AT] + places + code[OVERLAYS_AT + len(places) :]
+    at = elf.symbols[PLACES][0]
+    code = code[:at] + places + code[at + len(places) :]
     sha = _sha(code, data, overlays)
     stamped = code[:VERSION_AT] + int(sha[:8], 16).to_bytes(4, "little") + code[VERSION_AT + 4 :]
     return Image(stamped, data, overlays, sha, {name: value for name, (value, _) in sorted(elf.symbols.items())})

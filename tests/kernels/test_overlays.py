@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from spindl.program import costs
-from spindl.program.image import ITCM_GATE, OVERLAYS_AT, Image, load_image, save_image
+from spindl.program.image import ITCM_GATE, PLACES, Image, load_image, save_image
 from spindl.program.kernels import KERNELS
 from spindl.program.overlays import LARGEST_OVERLAYS, OVERLAYS, arrange, overlay_of
 from spindl.program.schedule import Schedule, Step, Tables, Transfer
@@ -30,7 +30,8 @@ def full() -> Image:
 
 
 def places(image: Image) -> list[tuple[int, int]]:
-    words = np.frombuffer(image.code[OVERLAYS_AT : OVERLAYS_AT + 12 * LARGEST_OVERLAYS], "<u4").reshape(-1, 3)
+    at = image.symbols[PLACES]
+    words = np.frombuffer(image.code[at : at + 12 * LARGEST_OVERLAYS], "<u4").reshape(-1, 3)
     return [(int(offset), int(size)) for offset, size, _ in words]
 
 

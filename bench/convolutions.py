@@ -23,7 +23,7 @@ from spindl.graph.operations import Value
 from spindl.number.sites import new_site
 from spindl.plan import Plan, emit, plan_step
 from spindl.plan.cost import predict
-from spindl.planning import describe_machine
+from spindl.plan.machine import machine_of
 from spindl.program.image import Image, load_image
 from spindl.program.load import CoreResult
 from spindl.program.machine import relocated
@@ -177,7 +177,7 @@ def measure(layer: Layer, way: str, cores: int) -> Measured:
     """Plans, runs, compares and times one pass."""
     graph = graph_of(layer, way)
     state, wanted = expected(graph)
-    plan = plan_step(graph, describe_machine("spin3", cores=cores))
+    plan = plan_step(graph, machine_of("spin3", cores=cores))
     program = emit(plan, _image().version)
     memory = HostMemory(program.bytes)
     chip.write_contents(program, memory)

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 from spindl.graph.operations import Value  # noqa: E402
 from spindl.model import capture  # noqa: E402
 from spindl.model.builtin import lenet5  # noqa: E402
-from spindl.plan import Machine, emit, plan_step  # noqa: E402
+from spindl.plan import emit, machine_of, plan_step  # noqa: E402
 from spindl.plan.cost import predict, total_cycles  # noqa: E402
 from spindl.program.core import TILES  # noqa: E402
 from spindl.program.image import Image, build_image, load_image  # noqa: E402
@@ -59,7 +59,7 @@ def main() -> None:
         "momentum/0": Value(np.array(29491), -15),
         "decay/0": Value(np.array(26844), -25),
     }
-    plan = plan_step(graph, Machine("spin3", 1, cores, TILES, 64 << 20))
+    plan = plan_step(graph, machine_of("spin3", 1, cores, TILES, 64 << 20))
     calls = [call for phase in plan.phases for each in phase.cores for placed in each for call in placed.task.calls]
     left = []
     for name, image in (("shipped", load_image()), ("flat", flat_image({c.kernel for c in calls if c.kernel}))):

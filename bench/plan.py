@@ -18,7 +18,7 @@ from spindl.graph.operations import Value
 from spindl.model import capture, load_model
 from spindl.plan import emit, plan_step
 from spindl.plan.cost import predict, total_cycles
-from spindl.planning import describe_machine
+from spindl.plan.machine import machine_of
 from spindl.program.image import load_image
 from spindl.program.machine import relocated
 from spindl.run import chip
@@ -68,7 +68,7 @@ def measure(name: str, cores: int, phases: bool) -> str:
     """One line of the table."""
     graph, state = graph_of(name)
     image = load_image()
-    plan = plan_step(graph, describe_machine("spin3", cores=cores))
+    plan = plan_step(graph, machine_of("spin3", cores=cores))
     program = emit(plan, image.version)
     memory = HostMemory(program.bytes)
     inputs = inputs_of(graph)

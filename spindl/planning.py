@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from spindl.machine import CHIP, parse_topology
-from spindl.plan import Machine, PlanError, emit, plan_step
+from spindl.plan import PlanError, emit, machine_of, plan_step
 from spindl.program import Program
-from spindl.program.core import TILES
 
 PLANNED = ("emu",)
 """Executors that need a plan."""
-CORES = 16
-"""Compute cores of a chip: of its 18 one is SC&MP's, and one may be dead."""
-RESERVED = 20 << 20
-"""Bytes of SDRAM for SC&MP, schedules, records and counters."""
-
-
-def describe_machine(name: str, chips: int = 1, cores: int = CORES) -> Machine:
-    """A machine to plan for. Raises TopologyError for one that cannot exist."""
-    parse_topology(name)
-    return Machine(name, chips, cores, TILES, int(CHIP.sdram.value) - RESERVED)
 
 
 def planned(program: Program, executor: str, device: str) -> Program:
@@ -40,7 +28,7 @@ def planned(program: Program, executor: str, device: str) -> Program:
     name, _, chips = device.partition(":")
     if chips and (not chips.isdecimal() or int(chips) < 1):
         raise PlanError(f"'{chips}' chips", "machine", "write a number behind the colon, as in spin3:4")
-    target = describe_machine("spin3" if name == "cpu" else name, int(chips or 1))
+    target = machine_of("spin3" if name == "cpu" else name, int(chips or 1))
     made = {
         key: tuple(emit(plan_step(graph, target, number), 0) for number in range(target.chips))
         for key, graph in program.graphs.items()

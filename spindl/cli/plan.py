@@ -18,12 +18,12 @@ from spindl.plan import Plan, plan_step
 from spindl.plan.check import check_plan
 from spindl.plan.cost import PhaseCost, predict
 from spindl.plan.file import load_plan, save_plan
+from spindl.plan.machine import machine_of
 from spindl.plan.scale.machines import boards_of, is_of_boards
 from spindl.plan.scale.predict import CHIPS_PER_BOARD, chip_of
 from spindl.plan.scale.show import layer_lines, lines_of
 from spindl.plan.share import share_of
 from spindl.plan.show import diff_plans, phase_rows, summary
-from spindl.planning import describe_machine
 from spindl.train import Formats, ParameterGroup, read_loss, training_graph
 
 PLAN_FILE = ".plan"
@@ -57,7 +57,7 @@ def run(request: Request) -> None:
     else:
         graph = _graph(request)
         started = perf_counter()
-        plan = plan_step(graph, describe_machine(request.machine, cores=request.cores))
+        plan = plan_step(graph, machine_of(request.machine, cores=request.cores))
         console.print(f"planned in {perf_counter() - started:.2f} s", markup=False, highlight=False)
     check_plan(plan)
     phases = predict(plan)

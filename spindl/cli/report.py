@@ -78,12 +78,12 @@ def write(
 def _planned(run: Path, machine: str, cores: int) -> StepReport:
     """The modelled training step of a run on one chip."""
     from spindl.plan import plan_step
-    from spindl.planning import describe_machine
+    from spindl.plan.machine import machine_of
     from spindl.program import load_program
     from spindl.report.planned import plan_report
 
     graph = load_program(run / "program.spindl").graphs["train"]
-    return plan_report(plan_step(graph, describe_machine(machine, cores=cores)))
+    return plan_report(plan_step(graph, machine_of(machine, cores=cores)))
 
 
 def _load(path: Path) -> StepReport:

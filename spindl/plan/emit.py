@@ -8,6 +8,7 @@ from spindl.number.sites import LOWEST_EXPONENT
 from spindl.plan import ends
 from spindl.plan.deal import Placed
 from spindl.plan.plan import Plan
+from spindl.plan.route import machine_entries
 from spindl.plan.task import At, Call, Move
 from spindl.program.kernels import KERNELS
 from spindl.program.kernels.reductions import SITE_STATE
@@ -36,6 +37,9 @@ def emit(plan: Plan, image: int) -> ChipProgram:
         if buffer.content is not None and name in plan.addresses
     }
     inputs, states = _leaves(plan)
+    entries = machine_entries(plan.machine)
+    xy = plan.machine.used[plan.chip]
+    passing = {other: each for other, each in entries.items() if other not in plan.machine.used}
     return ChipProgram(
         schedules,
         contents,
@@ -46,6 +50,9 @@ def emit(plan: Plan, image: int) -> ChipProgram:
         plan.addresses[ends.STATE_WORDS],
         plan.addresses[ends.EXPONENTS],
         plan.bytes,
+        xy,
+        entries.get(xy, ()),
+        passing if plan.chip == 0 else {},
     )
 
 

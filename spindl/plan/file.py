@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from spindl.graph.graph import Graph, GraphError
+from spindl.machine import Place, Topology
 from spindl.plan.errors import PlanError
+from spindl.plan.machine import Machine
 from spindl.plan.passes import plan_step
-from spindl.plan.plan import PLAN_VERSION, Machine, Plan
+from spindl.plan.plan import PLAN_VERSION, Plan
 from spindl.plan.show import plan_digest
 from spindl.program.files import write_atomically
 
@@ -19,7 +23,8 @@ def save_plan(plan: Plan, path: Path) -> None:
     document = {
         "plan": PLAN_VERSION,
         "digest": plan_digest(plan),
-        "machine": [m.name, m.chips, m.cores, list(m.tiles), m.sdram],
+        "topology": asdict(m.topology),
+        "machine": [m.used, m.cores, m.tiles, m.sdram],
         "graph": plan.graph.to_json(),
     }
     write_atomically(path, json.dumps(document, sort_keys=True).encode())
@@ -35,15 +40,27 @@ def load_plan(path: Path) -> Plan:
     try:
         document = json.loads(path.read_bytes())
         version = document["plan"]
-        name, chips, cores, (low, high), sdram = document["machine"]
+        if version != PLAN_VERSION:
+            raise PlanError(
+                f"a plan of version {version}; this spindl makes version {PLAN_VERSION}", where, "plan again"
+            )
+        used, cores, (low, high), sdram = document["machine"]
+        machine = Machine(_topology(document["topology"]), tuple((x, y) for x, y in used), cores, (low, high), sdram)
         graph, digest = Graph.from_json(document["graph"]), document["digest"]
     except FileNotFoundError as error:
         raise PlanError("no such plan file", where, "check the path") from error
     except (OSError, KeyError, TypeError, ValueError, GraphError) as error:
         raise PlanError(f"the plan file is damaged ({type(error).__name__}: {error})", where, "plan again") from error
-    if version != PLAN_VERSION:
-        raise PlanError(f"a plan of version {version}; this spindl makes version {PLAN_VERSION}", where, "plan again")
-    plan = plan_step(graph, Machine(name, chips, cores, (low, high), sdram))
+    plan = plan_step(graph, machine)
     if plan_digest(plan) != digest:
         raise PlanError("this version plans the graph otherwise than the one that wrote the file", where, "plan again")
     return plan
+
+
+def _topology(fields: dict[str, Any]) -> Topology:
+    """A topology from its fields as JSON has them."""
+    places = tuple(
+        Place(**{**each, "neighbours": tuple(None if xy is None else (xy[0], xy[1]) for xy in each["neighbours"])})
+        for each in fields["places"]
+    )
+    return Topology(**{**fields, "places": places})

@@ -8,28 +8,10 @@ from dataclasses import dataclass
 from spindl.graph.graph import Graph
 from spindl.plan.deal import Placed
 from spindl.plan.draft import Buffer, Rule
+from spindl.plan.machine import Machine
 from spindl.plan.memory import Life
 
-PLAN_VERSION = 1
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a plan is made for.
-
-    Attributes:
-        name: as `spindl.machine.parse_topology` reads it.
-        chips: chips in use.
-        cores: compute cores of each chip.
-        tiles: first DTCM address that tasks may use, and the one behind the last.
-        sdram: bytes of SDRAM of a chip that a plan may use.
-    """
-
-    name: str
-    chips: int
-    cores: int
-    tiles: tuple[int, int]
-    sdram: int
+PLAN_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -75,3 +57,6 @@ class Plan:
     sites: Mapping[int, int]
     words: Mapping[int, int]
     rules: tuple[Rule, ...]
+
+
+__all__ = ["PLAN_VERSION", "Machine", "Phase", "Plan"]

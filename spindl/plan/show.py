@@ -19,6 +19,7 @@ def plan_digest(plan: Plan) -> str:
     digest = sha256(json.dumps(plan.addresses, sort_keys=True).encode())
     for schedule in program.schedules["all"]:
         digest.update(encode(schedule))
+    digest.update(repr((program.xy, program.entries, sorted(program.passing.items()))).encode())
     return digest.hexdigest()
 
 
@@ -53,7 +54,7 @@ def summary(plan: Plan, phases: Sequence[PhaseCost]) -> list[str]:
     read, written = sum(p.read for p in phases), sum(p.written for p in phases)
     share, milliseconds = sum(p.kernel for p in phases) / max(1, cycles), cycles / CHIP.clock.value * 1e3
     return [
-        f"machine   {m.name}: {m.chips} chip, {m.cores} cores",
+        f"machine   {m.name}: {m.chips} chip{'s' * (m.chips > 1)}, {m.cores} cores",
         f"phases    {len(plan.phases)}, {calls:,} calls of kernels",
         f"memory    {plan.bytes:,} bytes of SDRAM; {largest_region(plan):,} of {tiles:,} bytes of DTCM",
         f"predicted {cycles:,} cycles a step: {milliseconds:.2f} ms (modelled), {share:.0%} in kernels",

@@ -6,8 +6,9 @@ A `ChipProgram` is for one chip. Addresses of SDRAM count from its base, so that
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,12 @@ from numpy.typing import NDArray
 
 from spindl.graph.graph import Format
 from spindl.graph.operations import Value
+from spindl.machine.topology import XY
 from spindl.program.errors import ProgramError
 from spindl.program.kernels.reductions import SITE_STATE
 from spindl.program.schedule import Schedule, Transfer
+
+_NOTHING: Mapping[XY, tuple[RouterEntry, ...]] = MappingProxyType({})
 
 STORAGE: Mapping[str, Any] = {
     "int16": np.dtype("<i2"),
@@ -70,6 +74,16 @@ class Place:
 
 
 @dataclass(frozen=True)
+class RouterEntry:
+    """A router entry of one chip: key and mask; links and indices of the chip's cores that get the packet."""
+
+    key: int
+    mask: int
+    links: tuple[int, ...]
+    cores: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class SiteKind:
     """What the record of a site holds beside its exponent and history."""
 
@@ -89,6 +103,9 @@ class ChipProgram:
         site_kinds: by name of state.
         words, exponents: addresses of the words of state (int32) and of the exponent table (int16).
         bytes: of SDRAM.
+        xy: coordinates of the chip that it was planned for.
+        entries: of the chip's router.
+        passing: entries of chips that take no part but pass packets on; the first chip's program has those of all.
     """
 
     schedules: Mapping[str, tuple[Schedule, ...]]
@@ -100,6 +117,9 @@ class ChipProgram:
     words: int
     exponents: int
     bytes: int
+    xy: XY = (0, 0)
+    entries: tuple[RouterEntry, ...] = ()
+    passing: Mapping[XY, tuple[RouterEntry, ...]] = field(default_factory=lambda: _NOTHING)
 
 
 def to_bytes(value: Value, place: Place, kind: SiteKind | None = None) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from spindl.graph.graph import Graph
-from spindl.machine import CHIP, Fact, TopologyError, parse_topology
+from spindl.machine import CHIP, Fact
 from spindl.machine.energy import POWER, idle_watts
 from spindl.plan.cost import Span, predict, time_line
 from spindl.plan.deal import Placed
@@ -227,11 +227,8 @@ def _with_energy(costs: Sequence[StepCost], joules: float | None) -> tuple[StepC
 def energy_parts(
     plan: Plan, timelines: Sequence[CoreTimeline], total: float, packets: int = 0
 ) -> tuple[EnergyPart, ...]:
-    """Energy of a step on all chips; empty for a machine whose power is not known."""
-    try:
-        idle = idle_watts(parse_topology(plan.machine.name))
-    except TopologyError:
-        return ()
+    """Energy of a step on all chips."""
+    idle = idle_watts(plan.machine.topology)
     clock = CHIP.clock.value
 
     def awake(works: frozenset[Work]) -> float:
@@ -256,16 +253,12 @@ def energy_parts(
 
 
 def _use(plan: Plan, timelines: Sequence[CoreTimeline]) -> MachineUse | None:
-    try:
-        places = parse_topology(plan.machine.name).places
-    except TopologyError:
-        return None
     busy: dict[tuple[int, int], float] = {}
     for line in timelines:
         awake = sum(s.end - s.start for s in line.slices if s.work in AWAKE)
         busy[line.chip] = busy.get(line.chip, 0.0) + awake
     like = next(iter(busy.values()), None) if len(busy) == 1 else None
-    chips = busy.keys() if len(busy) == plan.machine.chips else [(p.x, p.y) for p in places[: plan.machine.chips]]
+    chips = busy.keys() if len(busy) == plan.machine.chips else plan.machine.used
     used = (ChipUse(x, y, plan.machine.cores, plan.bytes, busy.get((x, y), like)) for x, y in chips)
     return MachineUse(plan.machine.name, tuple(used))
 

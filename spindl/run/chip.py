@@ -8,8 +8,27 @@ from typing import Protocol
 import numpy as np
 
 from spindl.graph.operations import Value
-from spindl.program.machine import ChipProgram, from_bytes, to_bytes
+from spindl.machine.topology import XY
+from spindl.program import Program
+from spindl.program.machine import ChipProgram, RouterEntry, from_bytes, to_bytes
 from spindl.run.interface import RunError
+
+
+def router_entries(program: Program) -> dict[XY, tuple[RouterEntry, ...]]:
+    """What each router of the machine needs for all graphs of a program, by chip; chips without entries are left out.
+
+    Raises:
+        RunError: two graphs want one key to go different ways.
+    """
+    found: dict[XY, dict[tuple[int, int], RouterEntry]] = {}
+    for parts in program.chips.values():
+        for part in parts:
+            for xy, entries in ((part.xy, part.entries), *part.passing.items()):
+                for entry in entries:
+                    known = found.setdefault(xy, {}).setdefault((entry.key, entry.mask), entry)
+                    if known != entry:
+                        raise RunError(f"two graphs route key {entry.key:#x} differently", f"chip {xy}", "plan again")
+    return {xy: tuple(entries.values()) for xy, entries in found.items()}
 
 
 class Memory(Protocol):

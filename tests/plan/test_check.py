@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from spindl.plan import Machine, Phase, Plan, PlanError, TooLarge, emit, plan_step
+from spindl.plan import Machine, Phase, Plan, PlanError, TooLarge, emit, machine_of, plan_step
 from spindl.plan.check import check_plan
 from spindl.plan.deal import Placed
 from spindl.plan.task import Call
@@ -18,7 +18,7 @@ from tests.plan.networks import NETWORKS, case
 
 
 def machine(cores: int, tiles: int = TILES[1], sdram: int = 100 << 20) -> Machine:
-    return Machine("test", 1, cores, (TILES[0], tiles), sdram)
+    return machine_of("spin3", 1, cores, (TILES[0], tiles), sdram)
 
 
 @cache

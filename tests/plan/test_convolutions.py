@@ -11,8 +11,8 @@ import pytest
 from bench.convolutions import FORWARD, PASSES, WEIGHT, Layer, expected, graph_of, mean, measure, resnet50
 from spindl.plan import Plan, emit, plan_step
 from spindl.plan.check import check_plan
+from spindl.plan.machine import machine_of
 from spindl.plan.task import Task
-from spindl.planning import describe_machine
 from spindl.run import chip
 from spindl.run.walker import HostMemory, walk
 
@@ -40,7 +40,7 @@ def keeps_dy(task: Task) -> bool:
 def test_results_in_any_order(layer: Layer, way: str, late: bool) -> None:
     graph = graph_of(layer, way)
     state, wanted = expected(graph)
-    plan = plan_step(graph, describe_machine("spin3", cores=3))
+    plan = plan_step(graph, machine_of("spin3", cores=3))
     check_plan(plan)
     program = emit(plan, 0)
     memory = HostMemory(program.bytes)
@@ -60,7 +60,7 @@ def test_results_in_any_order(layer: Layer, way: str, late: bool) -> None:
 def test_those_layers_are_cut_in_the_ways_that_need_a_test(
     layer: Layer, way: str, what: Callable[[Task], bool]
 ) -> None:
-    assert any(what(task) for task in tasks_of(plan_step(graph_of(layer, way), describe_machine("spin3", cores=3))))
+    assert any(what(task) for task in tasks_of(plan_step(graph_of(layer, way), machine_of("spin3", cores=3))))
 
 
 def test_the_layers_are_those_of_resnet50() -> None:

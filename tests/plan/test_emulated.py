@@ -12,22 +12,18 @@ import pytest
 from spindl.graph.interpreter import interpret
 from spindl.graph.operations import Value
 from spindl.machine import parse_topology
-from spindl.plan import Machine, PlanError, emit, plan_step
+from spindl.plan import PlanError, emit, machine_of, nearest, plan_step
 from spindl.planning import planned
 from spindl.program import Program, Progress, State
 from spindl.program.core import TILES
 from spindl.program.image import Image, load_image
 from spindl.program.load import Setting
-from spindl.program.machine import ChipProgram, relocated
-from spindl.program.stream import FIRST_STREAM
+from spindl.program.machine import ChipProgram
 from spindl.run import chip, open_session
-from spindl.run.emu.direct import CONTROL, SDRAM, Result, stream_routes, walk_chips
+from spindl.run.emu.direct import CONTROL, SDRAM, Result, walk_programs
 from spindl.run.interface import RunError
-from spindl.run.routes import nearest
 from tests.plan.networks import Case, case
 from tests.plan.test_equality import assert_same
-
-SPIN3 = parse_topology("spin3")
 
 
 @cache
@@ -50,14 +46,8 @@ class Bytes:
 
 def emulated(c: Case, chips: int, cores: int) -> Iterator[tuple[list[ChipProgram], list[Bytes], Result]]:
     """Runs the steps of a case on bare emulated chips."""
-    machine = Machine("spin3", chips, cores, TILES, 64 << 20)
+    machine = machine_of("spin3", chips, cores, TILES, 64 << 20)
     programs = [emit(plan_step(c.graph, machine, number), image().version) for number in range(chips)]
-    places = nearest(SPIN3, chips)
-    routes: dict[tuple[int, int], list[tuple[int, int, int]]] = {xy: [] for xy in places}
-    for number, root in enumerate(places):
-        others = {xy: [number] for xy in places if xy != root}
-        for xy, entries in stream_routes(SPIN3, FIRST_STREAM + 2 * number, (root, number), others).items():
-            routes[xy] += entries
     memories = [Bytes(program.bytes) for program in programs]
     for program, memory in zip(programs, memories, strict=True):
         chip.write_contents(program, memory)
@@ -65,16 +55,11 @@ def emulated(c: Case, chips: int, cores: int) -> Iterator[tuple[list[ChipProgram
     for inputs in c.inputs:
         for program, memory in zip(programs, memories, strict=True):
             chip.write_inputs(program, memory, inputs)
-        done = walk_chips(
-            image(),
-            {xy: [relocated(s, SDRAM) for s in p.schedules["all"]] for xy, p in zip(places, programs, strict=True)},
-            {xy: {SDRAM: bytes(memory.data)} for xy, memory in zip(places, memories, strict=True)},
-            Setting(((SDRAM, CONTROL, True),), chips, 3000),
-            routes=routes if chips > 1 else None,
-        )
+        setting = Setting(((SDRAM, CONTROL, True),), chips, 3000)
+        done = walk_programs(image(), programs, [bytes(memory.data) for memory in memories], setting)
         done.check()
-        for xy, program, memory in zip(places, programs, memories, strict=True):
-            memory.data[:] = done.read(SDRAM, program.bytes, xy)
+        for program, memory in zip(programs, memories, strict=True):
+            memory.data[:] = done.read(SDRAM, program.bytes, program.xy)
         yield programs, memories, done
 
 
@@ -141,11 +126,11 @@ def test_sessions_that_cannot_be() -> None:
         session.step("train", c.inputs[0])
     with pytest.raises(PlanError, match="behind the colon"):
         planned(Program({"train": c.graph}, {}), "emu", "spin3:x")
-    with pytest.raises(RunError, match="5 chips are wanted"):
-        nearest(SPIN3, 5)
+    with pytest.raises(PlanError, match="5 chips are wanted"):
+        nearest(parse_topology("spin3"), 5)
     missing = dict(c.state)
     missing.pop("weights/fc1.weight")
-    part = emit(plan_step(c.graph, Machine("spin3", 1, 2, TILES, 64 << 20)), 0)
+    part = emit(plan_step(c.graph, machine_of("spin3", 1, 2, TILES, 64 << 20)), 0)
     with pytest.raises(RunError, match=r"weights/fc1.weight"):
         chip.write_states(part, Bytes(part.bytes), missing)
     with pytest.raises(RunError, match="'images' was not given"):

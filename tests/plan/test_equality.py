@@ -7,7 +7,7 @@ import pytest
 
 from spindl.graph.interpreter import interpret
 from spindl.graph.operations import Value
-from spindl.plan import Machine, PlanError, emit, plan_step
+from spindl.plan import PlanError, emit, machine_of, plan_step
 from spindl.plan.check import check_plan
 from spindl.program.core import TILES
 from spindl.run import chip
@@ -29,7 +29,7 @@ def assert_same(found: dict[str, Value], expected: dict[str, Value]) -> None:
 
 def check(c: Case, cores: int, late: bool = False, backwards: bool = False, tiles: int = TILES[1]) -> None:
     """Plans a case and compares all of its steps, outputs and states."""
-    program = emit(plan_step(c.graph, Machine("test", 1, cores, (TILES[0], tiles), SDRAM)), 0)
+    program = emit(plan_step(c.graph, machine_of("spin3", 1, cores, (TILES[0], tiles), SDRAM)), 0)
     memory = HostMemory(program.bytes)
     chip.write_contents(program, memory)
     chip.write_states(program, memory, c.state)
@@ -93,7 +93,7 @@ def test_weights_that_overflow_are_halved() -> None:
 
 def test_dry_passes_change_sites_alone() -> None:
     c = case("resnet", steps=1)
-    program = emit(plan_step(c.graph, Machine("test", 1, 4, TILES, SDRAM)), 0)
+    program = emit(plan_step(c.graph, machine_of("spin3", 1, 4, TILES, SDRAM)), 0)
     memory = HostMemory(program.bytes)
     chip.write_contents(program, memory)
     chip.write_states(program, memory, c.state)
@@ -107,7 +107,7 @@ def test_dry_passes_change_sites_alone() -> None:
 
 def check_chips(c: Case, chips: int, cores: int, late: bool = False) -> None:
     """The same on several chips, each with its share of the images; afterwards all hold the same State."""
-    machine = Machine("test", chips, cores, TILES, SDRAM)
+    machine = machine_of("spin3", chips, cores, TILES, SDRAM)
     plans = [plan_step(c.graph, machine, number) for number in range(chips)]
     for plan in plans:
         check_plan(plan)
@@ -139,7 +139,7 @@ def test_chips_share_the_batch(name: str, chips: int) -> None:
 def test_a_batch_that_cannot_be_dealt() -> None:
     graph = case("lenet", batch=6, steps=1).graph
     with pytest.raises(PlanError, match="equally"):
-        plan_step(graph, Machine("test", 4, 5, TILES, SDRAM))
+        plan_step(graph, machine_of("spin3", 4, 5, TILES, SDRAM))
     graph = case("lenet", batch=8, steps=1, formats=Formats(group_size=4)).graph
     with pytest.raises(PlanError, match="gradient groups"):
-        plan_step(graph, Machine("test", 4, 5, TILES, SDRAM))
+        plan_step(graph, machine_of("spin3", 4, 5, TILES, SDRAM))

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spindl.cli.app import app
-from spindl.plan import Machine, Plan, PlanError, plan_step
+from spindl.plan import Plan, PlanError, machine_of, plan_step
 from spindl.plan.cost import predict, total_cycles
 from spindl.plan.file import load_plan, save_plan
 from spindl.plan.show import diff_plans, plan_digest, summary
@@ -20,7 +20,7 @@ from tests.plan.networks import case
 
 @cache
 def planned(cores: int = 4, batch: int = 8) -> Plan:
-    return plan_step(case("lenet", batch, steps=1).graph, Machine("spin3", 1, cores, TILES, 100 << 20))
+    return plan_step(case("lenet", batch, steps=1).graph, machine_of("spin3", 1, cores, TILES, 100 << 20))
 
 
 def test_a_saved_plan_is_the_same_plan(tmp_path: Path) -> None:

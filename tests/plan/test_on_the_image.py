@@ -8,7 +8,7 @@ import pytest
 
 from spindl.emulator import emulate
 from spindl.graph.interpreter import interpret
-from spindl.plan import Machine, emit, plan_step
+from spindl.plan import emit, machine_of, plan_step
 from spindl.program.core import TILES
 from spindl.program.image import load_image
 from spindl.program.machine import relocated
@@ -24,7 +24,7 @@ from tests.plan.test_equality import assert_same
 def test_a_strict_machine_has_nothing_to_say(cores: int) -> None:
     """Two steps of a small ResNet, whose kernels lie in six overlays."""
     c, image = case("resnet", steps=2), load_image()
-    plan = plan_step(c.graph, Machine("test", 1, cores, TILES, 64 << 20))
+    plan = plan_step(c.graph, machine_of("spin3", 1, cores, TILES, 64 << 20))
     program = emit(plan, image.version)
     memory = HostMemory(program.bytes)
     chip.write_contents(program, memory)
@@ -49,7 +49,7 @@ def test_a_strict_machine_has_nothing_to_say(cores: int) -> None:
 @pytest.mark.parametrize("name", ["lenet", "resnet", "mixed"])
 def test_code_is_brought_once_a_phase(name: str, cores: int) -> None:
     """The tasks of a core that use the same overlay follow each other."""
-    plan = plan_step(case(name, steps=1).graph, Machine("test", 1, cores, TILES, 64 << 20))
+    plan = plan_step(case(name, steps=1).graph, machine_of("spin3", 1, cores, TILES, 64 << 20))
     for phase in plan.phases[1:-2]:
         for tasks in phase.cores:
             codes = [overlay_of(call.kernel) for placed in tasks for call in placed.task.calls]

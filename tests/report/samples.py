@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from spindl.machine import parse_topology
-from spindl.plan import Machine, Plan, plan_step
+from spindl.plan import Plan, machine_of, plan_step
 from spindl.program import CheckpointFolder, Program, Progress, State, save_program
 from spindl.program.core import TILES
 from spindl.report.model import ChipUse, LinkUse, MachineUse, StepReport, Transfer
@@ -25,7 +25,7 @@ def small_case() -> Case:
 
 @cache
 def small_plan(cores: int = 4) -> Plan:
-    return plan_step(small_case().graph, Machine("spin3", 1, cores, TILES, 100 << 20))
+    return plan_step(small_case().graph, machine_of("spin3", 1, cores, TILES, 100 << 20))
 
 
 @cache

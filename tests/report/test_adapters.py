@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spindl.plan import Machine, plan_step
+from spindl.plan import machine_of, plan_step
 from spindl.plan.cost import predict, time_line, total_cycles
 from spindl.program.core import TILES
 from spindl.report.errors import ReportError
@@ -169,7 +169,7 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
 
 
 def test_several_chips_share_the_images() -> None:
-    plan = plan_step(small_case().graph, Machine("spin3", 2, 4, TILES, 100 << 20))
+    plan = plan_step(small_case().graph, machine_of("spin3", 2, 4, TILES, 100 << 20))
     counters = [
         [{"barrier": 0, "dma": 0, "kernel": 100, "total": 100}] * sum(max(1, len(p)) for p in calls_of(plan, core))
         for core in range(4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spindl.plan import Machine, plan_step
+from spindl.plan import machine_of, plan_step
 from spindl.program.core import TILES
 from spindl.report.measured import measured_report
 from spindl.report.page import run_page
@@ -16,7 +16,7 @@ from tests.plan.test_emulated import emulated
 @pytest.mark.parametrize(("chips", "cores"), [(1, 16), (4, 4)])
 def test_a_step_as_emulated_cores_counted_it(chips: int, cores: int) -> None:
     lenet = case("lenet", steps=1)
-    machine = Machine("spin3", chips, cores, TILES, 64 << 20)
+    machine = machine_of("spin3", chips, cores, TILES, 64 << 20)
     plans = [plan_step(lenet.graph, machine, number) for number in range(chips)]
     ((_, _, done),) = emulated(lenet, chips, cores)
     step = measured_report(plans, {xy: [core.steps for core in each] for xy, each in done.cores.items()}, "emu")

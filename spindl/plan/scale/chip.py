@@ -61,7 +61,7 @@ def plan_chip(graph: Graph, machine: Machine) -> ChipPlan:
     kept = [(_own_part(graph, job), level) for job, level in zip(jobs, levels_of, strict=True)]
     kept = [(job, level) for job, level in kept if job.kind not in OWNERS and job.nodes]
     kept = _gradients_last(graph, kept, homes)
-    draft = machine_draft(graph, homes, replace(machine, chips=1), 0)
+    draft = machine_draft(graph, homes, replace(machine, used=machine.used[:1]), 0)
     draft.narrow, draft.per_call = True, CYCLES_PER_CALL
     _resident_weights(draft, jobs)
     own = {name for name, buffer in draft.buffers.items() if buffer.kept and name in _owned(graph)}

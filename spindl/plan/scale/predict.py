@@ -15,7 +15,7 @@ from spindl.machine import CHIP
 from spindl.machine.energy import POWER
 from spindl.plan.cost import PhaseCost
 from spindl.plan.cost import predict as phase_costs
-from spindl.plan.plan import Machine
+from spindl.plan.machine import machine_of
 from spindl.plan.scale.chip import ChipPlan, plan_chip
 from spindl.plan.scale.machines import Boards
 from spindl.plan.scale.network import (
@@ -28,7 +28,6 @@ from spindl.plan.scale.network import (
     tree_seconds,
 )
 from spindl.plan.scale.timeline import Block, Line, follow
-from spindl.program.core import TILES
 from spindl.program.kernels import KERNELS
 from spindl.program.schedule import STEP, TRANSFER
 
@@ -106,7 +105,7 @@ class Prediction:
 
 def chip_of(graph: Graph, constants: tuple[Constants, ...] = (MIDDLE, SLOW, FAST), cores: int = COMPUTE_CORES) -> Chip:
     """Plans one chip of many for a graph of one image. Raises PlanError, TooLarge."""
-    planned = plan_chip(graph, Machine("a chip of many", 1, cores, TILES, SDRAM_OF_USERS))
+    planned = plan_chip(graph, machine_of("spin5", 1, cores, sdram=SDRAM_OF_USERS))
     costs = {c: phase_costs(planned.plan, c.sdram, c.kernels) for c in constants}
     cycles, tables = 0, 0
     nodes = _mac_nodes(planned)

@@ -26,6 +26,7 @@ from spindl.program.load import (
     core_result,
     user_register,
 )
+from spindl.program.machine import ChipProgram, RouterEntry, relocated
 from spindl.program.schedule import Schedule
 from spindl.program.stream import STREAM_MASK, key
 from spindl.run.interface import RunError
@@ -136,6 +137,39 @@ def walk_chips(
     _run_until_answered(machine, loads, began + limit)
     cores_left = {xy: [_left(machine, xy, load, i) for i in range(len(load.records))] for xy, load in loads.items()}
     return Result(cores_left, machine.time - began, machine)
+
+
+def walk_programs(
+    image: Image,
+    programs: Sequence[ChipProgram],
+    memory: Sequence[bytes],
+    setting: Setting,
+    *,
+    limit: float = 20.0,
+    topology: str = "spin3",
+) -> Result:
+    """Walks the schedules ("all") of planned chips; their data lie from SDRAM on.
+
+    Args:
+        image: the program of the cores.
+        programs: of all chips that the plan uses, in its order.
+        memory: of each its SDRAM.
+        setting, limit, topology: see `walk_chips`.
+
+    Raises:
+        RunError: a chip that takes no part would have to pass packets on: nobody sets its router.
+    """
+    if programs[0].passing:
+        raise RunError("bare chips set their own routers only", f"chips {sorted(programs[0].passing)}")
+    schedules = {p.xy: [relocated(schedule, SDRAM) for schedule in p.schedules["all"]] for p in programs}
+    data = {p.xy: {SDRAM: content} for p, content in zip(programs, memory, strict=True)}
+    routes = {p.xy: [_route(entry) for entry in p.entries] for p in programs}
+    return walk_chips(image, schedules, data, setting, routes=routes, limit=limit, topology=topology)
+
+
+def _route(entry: RouterEntry) -> Route:
+    cores = sum(1 << (6 + _FIRST_CORE + index) for index in entry.cores)
+    return entry.key, entry.mask, sum(1 << link for link in entry.links) | cores
 
 
 def _run_until_answered(machine: Machine, loads: Mapping[XY, ChipLoad], end: float) -> None:

@@ -14,14 +14,12 @@ from spindl.program.core import COMMANDS, CORE
 from spindl.program.image import Image, load_image
 from spindl.program.load import TEXT_BYTES, CoreResult, core_result, user_register
 from spindl.program.machine import ChipProgram
-from spindl.program.stream import FIRST_STREAM
 from spindl.run import chip
 from spindl.run.hosted.errors import CoreLeft, MachineStopped
 from spindl.run.hosted.host import Core, Host, MachineError
 from spindl.run.hosted.loading import CORE_TIME_OUT, LoadedChip, Pieces, filled, lay_out
 from spindl.run.hosted.transfers import Span
 from spindl.run.interface import RunError
-from spindl.run.routes import exchange_entries, nearest
 
 APPLICATION = 33
 """SC&MP's number of our program."""
@@ -61,11 +59,15 @@ class LoadedMachine:
         count = max(len(parts) for parts in program.chips.values())
         if any(len(parts) != count for parts in program.chips.values()):
             raise RunError("the graphs of the program are planned for different numbers of chips", "program")
-        places = nearest(topology, count)
+        places = [part.xy for part in next(iter(program.chips.values()))]
+        if any([part.xy for part in parts] != places for parts in program.chips.values()):
+            raise RunError("the graphs of the program are planned for different chips", "program")
+        absent = sorted(set(places) - {(place.x, place.y) for place in topology.places})
+        if absent:
+            raise RunError(f"the machine has no chips {absent}", "machine", "plan for this machine")
         self.chips = self._load(places, program)
         self._cores = [(*each.xy, name.virtual) for each in self.chips for name in each.names]
-        if count > 1:
-            self._load_routes(topology, places)
+        self._load_routes(program)
         self._dropped = host.dropped(each.xy for each in self.chips)
         self._start()
         self._sequence = 1
@@ -91,18 +93,18 @@ class LoadedMachine:
             chips.append(made)
         return tuple(chips)
 
-    def _load_routes(self, topology: Topology, places: list[XY]) -> None:
-        wanted = exchange_entries(topology, places, FIRST_STREAM)
-        self.host.route(
-            {
-                each.xy: [
-                    (entry.key, entry.mask, entry.links, [each.names[core].physical for core in entry.cores])
-                    for entry in wanted[each.xy]
-                ]
-                for each in self.chips
-            },
-            APPLICATION,
-        )
+    def _load_routes(self, program: Program) -> None:
+        """Router entries of all graphs, also those of chips that only pass packets on."""
+        names = {each.xy: each.names for each in self.chips}
+        routes = {
+            xy: [
+                (entry.key, entry.mask, entry.links, [names[xy][core].physical for core in entry.cores])
+                for entry in entries
+            ]
+            for xy, entries in chip.router_entries(program).items()
+        }
+        if routes:
+            self.host.route(routes, APPLICATION)
 
     def _start(self) -> None:
         self.host.write(

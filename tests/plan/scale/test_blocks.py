@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spindl.plan import Machine, TooLarge, plan_step
+from spindl.plan import TooLarge, machine_of, plan_step
 from spindl.plan.check import check_plan
 from spindl.plan.tiles import block_tasks
 from spindl.program.core import TILES
@@ -40,7 +40,7 @@ def test_blocks_of_any_size_are_the_interpreters(name: str, room: int, monkeypat
     monkeypatch.setattr(block_tasks, "LARGE", 0)
     tiles = TILES[0] + room if room else TILES[1]
     each = case(name, batch=1, steps=2)
-    check_plan(plan_step(each.graph, Machine("test", 1, 3, (TILES[0], tiles), 100 << 20)))
+    check_plan(plan_step(each.graph, machine_of("spin3", 1, 3, (TILES[0], tiles), 100 << 20)))
     check(each, 3, tiles=tiles)
     check(each, 3, late=True, backwards=True, tiles=tiles)
 
@@ -49,7 +49,7 @@ def test_small_cores_cut_columns_and_channels(monkeypatch: pytest.MonkeyPatch) -
     """The kernels' calls show it: exact sums in pieces, rounded at the end."""
     monkeypatch.setattr(block_tasks, "LARGE", 0)
     plan = plan_step(
-        case("wide", batch=1, steps=1).graph, Machine("test", 1, 3, (TILES[0], TILES[0] + 10500), 100 << 20)
+        case("wide", batch=1, steps=1).graph, machine_of("spin3", 1, 3, (TILES[0], TILES[0] + 10500), 100 << 20)
     )
     calls = [call for phase in plan.phases for core in phase.cores for placed in core for call in placed.task.calls]
     assert any(call.kernel == "round_sums" for call in calls)
@@ -59,4 +59,5 @@ def test_small_cores_cut_columns_and_channels(monkeypatch: pytest.MonkeyPatch) -
 def test_a_core_too_small_for_any_block_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block_tasks, "LARGE", 0)
     with pytest.raises(TooLarge, match="does not fit"):
-        plan_step(case("wide", batch=1, steps=1).graph, Machine("test", 1, 3, (TILES[0], TILES[0] + 5000), 100 << 20))
+        small = machine_of("spin3", 1, 3, (TILES[0], TILES[0] + 5000), 100 << 20)
+        plan_step(case("wide", batch=1, steps=1).graph, small)

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from spindl.graph import Graph
-from spindl.plan import Machine, PlanError
+from spindl.plan import PlanError, machine_of
 from spindl.plan.check import check_plan
 from spindl.plan.scale.chip import ChipPlan, plan_chip
 from spindl.plan.scale.machines import boards_of
@@ -27,7 +27,7 @@ def graph_of_one() -> Graph:
 
 @cache
 def planned(cores: int = 13) -> ChipPlan:
-    return plan_chip(graph_of_one(), Machine("test", 1, cores, TILES, 100 << 20))
+    return plan_chip(graph_of_one(), machine_of("spin3", 1, cores, TILES, 100 << 20))
 
 
 @cache
@@ -60,7 +60,7 @@ def test_gradients_lie_on_the_weights_of_their_layer() -> None:
 
 def test_several_images_on_a_chip_are_refused() -> None:
     with pytest.raises(PlanError, match="images on a chip"):
-        plan_chip(case("resnet", steps=1).graph, Machine("test", 1, 13, TILES, 100 << 20))
+        plan_chip(case("resnet", steps=1).graph, machine_of("spin3", 1, 13, TILES, 100 << 20))
 
 
 def test_a_prediction_adds_up() -> None:

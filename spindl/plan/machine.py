@@ -1,0 +1,120 @@
+"""What a plan is made for: a machine, and which of its chips and cores take part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spindl.machine import CHIP, Topology, parse_topology
+from spindl.machine.topology import XY
+from spindl.plan.errors import PlanError
+from spindl.program.core import TILES
+
+RESERVED = 20 << 20
+"""Bytes of SDRAM for SC&MP, schedules, records and counters."""
+SDRAM = int(CHIP.sdram.value) - RESERVED
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a plan is made for.
+
+    Attributes:
+        topology: the machine, without its dead parts.
+        used: coordinates of the chips that share the work; a chip's number in a plan is its place here.
+        cores: compute cores of each chip.
+        tiles: first DTCM address that tasks may use, and the one behind the last.
+        sdram: bytes of SDRAM of a chip that a plan may use.
+    """
+
+    topology: Topology
+    used: tuple[XY, ...]
+    cores: int
+    tiles: tuple[int, int] = TILES
+    sdram: int = SDRAM
+
+    @property
+    def name(self) -> str:
+        """As `spindl.machine.parse_topology` reads it, if it is a machine without dead parts."""
+        return self.topology.name
+
+    @property
+    def chips(self) -> int:
+        """How many chips share the work."""
+        return len(self.used)
+
+
+def machine_of(
+    topology: Topology | str,
+    chips: int = 1,
+    cores: int | None = None,
+    tiles: tuple[int, int] = TILES,
+    sdram: int = SDRAM,
+) -> Machine:
+    """A machine to plan for: the chips nearest to (0, 0), and as many cores as each of them has.
+
+    Args:
+        topology: the machine without its dead parts, or its name.
+        chips: how many of its chips share the work.
+        cores: compute cores of each chip; None: as many as work on each of these chips, SC&MP's own aside.
+        tiles, sdram: see `Machine`.
+
+    Raises:
+        TopologyError: a name of no machine.
+        PlanError: the machine has fewer chips, or one of them fewer cores.
+    """
+    found = parse_topology(topology) if isinstance(topology, str) else topology
+    used = tuple(nearest(found, chips))
+    working = {xy: application_cores(found, xy) for xy in used}
+    least = min(working.values())
+    if cores is None:
+        cores = least
+    if not 1 <= cores <= least:
+        poor = min(working, key=lambda xy: working[xy])
+        raise PlanError(
+            f"{cores} cores are wanted, chip {poor} has {least} beside the monitor's", "machine", "use fewer cores"
+        )
+    return Machine(found, used, cores, tiles, sdram)
+
+
+def application_cores(topology: Topology, xy: XY) -> int:
+    """Working cores of a chip, without the one on which SC&MP runs."""
+    place = next(place for place in topology.places if (place.x, place.y) == xy)
+    return place.working_cores.bit_count() - 1
+
+
+def both_ways(topology: Topology) -> dict[XY, dict[int, XY]]:
+    """Per chip its links (number -> neighbour) that work in both directions: answers go back the way that data came."""
+    places = {(place.x, place.y): place for place in topology.places}
+
+    def works(xy: XY, link: int, other: XY | None) -> bool:
+        return other is not None and other in places and places[other].neighbours[(link + 3) % 6] == xy
+
+    return {
+        xy: {link: other for link, other in enumerate(place.neighbours) if other is not None and works(xy, link, other)}
+        for xy, place in places.items()
+    }
+
+
+def nearest(topology: Topology, count: int) -> list[XY]:
+    """(0, 0) and the chips next to it, as many as asked for. Raises PlanError if the machine has fewer."""
+    links = both_ways(topology)
+    chips: list[XY] = [(0, 0)] if count > 0 and (0, 0) in links else []
+    for xy in chips:
+        for neighbour in links[xy].values():
+            if neighbour not in chips and len(chips) < count:
+                chips.append(neighbour)
+    if len(chips) < count or count < 1:
+        what = f"{count} chips are wanted, {topology.name} has {len(chips)} that links join to (0, 0)"
+        raise PlanError(what, "machine", "use fewer chips" if count > 0 else "use one chip at least")
+    return chips
+
+
+def distances(links: dict[XY, dict[int, XY]], start: XY) -> dict[XY, int]:
+    """Hops from a chip to every chip that working links lead to."""
+    found, queue = {start: 0}, [start]
+    for xy in queue:
+        for other in links[xy].values():
+            if other not in found:
+                found[other] = found[xy] + 1
+                queue.append(other)
+    return found

@@ -4,28 +4,31 @@
 
 _Static_assert(offsetof(spindl_sweep, start) == SWEEP_START && offsetof(spindl_sweep, b) == SWEEP_B &&
                    offsetof(spindl_sweep, out) == SWEEP_OUT && offsetof(spindl_sweep, next_row) == SWEEP_NEXT_ROW &&
-                   offsetof(spindl_sweep, threshold) == SWEEP_THRESHOLD && offsetof(spindl_sweep, sums) == SWEEP_SUMS,
+                   offsetof(spindl_sweep, threshold) == SWEEP_THRESHOLD &&
+                   offsetof(spindl_sweep, half) == SWEEP_HALF &&
+                   offsetof(spindl_sweep, largest) == SWEEP_LARGEST && offsetof(spindl_sweep, sums) == SWEEP_SUMS,
                "sweep.h tells the assembler where the fields lie");
 _Static_assert(sizeof(spindl_sweep) <= SCRATCH_SWEEP_BYTES, "scratch.h keeps room for it");
 
 void spindl_set_threshold(spindl_sweep *s) {
     const int32_t seen = spindl_bits(s->rounding->magnitude);
-    const int32_t bits = spindl_least(seen - 1, s->shift + spindl_bits((uint32_t)s->rounding->limit) - 1);
-    s->threshold = s->shift >= seen ? -1 : (int32_t)((1u << spindl_least(bits, 31)) - 1);
+    const int32_t inside = s->shift + spindl_bits((uint32_t)s->rounding->limit) - 1;
+    s->threshold = s->shift >= seen ? -1 : (int32_t)((1u << spindl_least(spindl_least(seen - 1, inside), 31)) - 1);
+    /* A magnitude of 31 bits may be a sum that wrapped without its half. */
+    s->largest = (1u << spindl_least(spindl_least(seen, inside), 30)) - 1;
 }
 
 void spindl_sweep_slow(spindl_sweep *s) {
     const bool narrow = s->kind <= SWEEP_ROUND_RELU;
     uint8_t *row = s->out;
     s->out += s->out_step;
-    const int32_t half = half_of(s->shift);
     for (uint32_t i = 0; i < 8; i++) {
         if (s->valid >> i & 1) {
             const int32_t sum = s->sums[i];
             if (s->kind == SWEEP_ADD64) {
                 ((spindl_wide *)row)[i & 1] += sum;
             } else {
-                const int32_t y = spindl_round(s->rounding, (int64_t)sum - half);
+                const int32_t y = spindl_round(s->rounding, (int64_t)sum - s->half);
                 if (narrow) ((int16_t *)row)[i & 1] = (int16_t)y;
                 else ((int32_t *)row)[i & 1] += y;
             }
@@ -53,12 +56,13 @@ int spindl_call_begin(call *c, const spindl_tile *t, spindl_side direction, spin
     const int32_t shift = sums ? 0 : c->finish.rounding.shift;
     s->rounding = &c->finish.rounding;
     s->shift = shift;
+    s->half = half_of(shift);
     c->rounded = !sums;
     c->exact = scratch_is_tiny(t) || shift < 0 || shift > 31 || c->finish.sum_shift;
     const bool add32 = direction == SPINDL_RESULT_W && !(t->flags & SPINDL_FLAG_NARROW);
     s->kind = sums ? SWEEP_ADD64 : add32 ? SWEEP_ADD32 : t->flags & SPINDL_FLAG_RELU;
     c->end = (const char *const[]){spindl_end_round, spindl_end_relu, spindl_end_add32, spindl_end_add64}[s->kind];
-    if (!c->exact) spindl_fill((uint32_t *)c->start, parts.start / 4, (uint32_t)half_of(shift));
+    if (!c->exact) spindl_fill((uint32_t *)c->start, parts.start / 4, (uint32_t)s->half);
     if (!sums) spindl_set_threshold(s);
     return SPINDL_OK;
 }

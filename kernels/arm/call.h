@@ -58,7 +58,7 @@ bool spindl_sweep_columns(call *c, const void *b, void *out, uint32_t columns, u
 /* Copies rows of values that shall begin at whole words. */
 mantissas spindl_copy_even(const call *c, mantissas from, uint32_t rows, uint32_t count, uint32_t pitch);
 
-/* The sums that need no second look: below the largest binade that was seen, and below clamping. */
+/* The sums that change no statistics: with no more bits than the largest that was seen, and below clamping. */
 void spindl_set_threshold(spindl_sweep *s);
 
 /* What a sweep changes of the statistics, to be undone if its sums did not fit. */

@@ -92,7 +92,7 @@ spindl_sweep_\name:
     loop nn, nn_step, SWEEP_PAIRS
     loop tn, tn_step, SWEEP_SINGLES
 
-@ r3 = OR of v ^ (v >> 31) over the sums; then to the slow end unless that is at most the threshold. r12 is the sweep.
+@ r3 = OR of v ^ (v >> 31) over the sums; a second look unless that is at most the threshold. r12 is the sweep.
 .macro check
     eor r3, r4, r4, asr #31
     ldr r2, [r12, #SWEEP_THRESHOLD]
@@ -101,7 +101,7 @@ spindl_sweep_\name:
     orr r3, r3, r0
     .endr
     cmp r3, r2
-    bgt spindl_end_slow
+    blgt second_look
 .endm
 
 @ sp = where this block's results go, and the next block's place is kept; r3 = shift.
@@ -195,6 +195,20 @@ spindl_end_add64:
     add64 r8, r9, 2
     add64 r10, r11, 3
     b next_block
+
+@ Back to the end that asks if the exact sums, without the half, have no more bits than the largest seen.
+second_look:
+    ldr r1, [r12, #SWEEP_HALF]
+    ldr r2, [r12, #SWEEP_LARGEST]
+    subs r3, r4, r1
+    rsbmi r3, r3, #0
+    .irp sum, r5, r6, r7, r8, r9, r10, r11
+    subs r0, \sum, r1
+    rsbmi r0, r0, #0
+    orr r3, r3, r0
+    .endr
+    cmp r3, r2
+    bxls lr
 
     .global spindl_end_slow
 spindl_end_slow:

@@ -25,7 +25,9 @@
 #define SWEEP_SHIFT 44
 #define SWEEP_THRESHOLD 48
 #define SWEEP_STACK 52
-#define SWEEP_SUMS 56
+#define SWEEP_HALF 56
+#define SWEEP_LARGEST 60
+#define SWEEP_SUMS 64
 
 /* Steps in one turn of a loop, and bytes of code of each: entry addresses skip what the first turn leaves out. */
 #define SWEEP_PAIRS 16 /* NT, NN: pairs of products */
@@ -49,6 +51,8 @@ typedef struct {
     int32_t shift;          /* of the rounding, 0 to 31; the half is in the start */
     int32_t threshold;      /* sums from ~threshold to threshold change no statistics when they are rounded */
     void *stack;            /* the stack pointer meanwhile */
+    int32_t half;           /* that the start has beside the bias */
+    uint32_t largest;       /* sums without the half, up to this magnitude, change none either */
     int32_t sums[8];        /* of one block, for spindl_sweep_slow */
     spindl_rounding *rounding;
     uint32_t kind;          /* what becomes of sums, an index of spindl_sweep_ends */

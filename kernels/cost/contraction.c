@@ -1,7 +1,7 @@
 /* Cycles and scratch bytes of contractions. The cycles are those of the tuned kernels on the emulator: what a call does is
  * counted as the kernel does it, times constants that bench/kernels.py fits. Not in them: tiles that are computed again
  * because a sum left int32, and blocks whose sums are the largest that a site has seen in the step (about 500 cycles
- * each). */
+ * each; 35 for those whose largest sum has as many bits). */
 #include "../arm/scratch.h"
 #include "../arm/sweep.h"
 #include "contraction_cost.h"

@@ -4,6 +4,8 @@ Planner and emulator read the same numbers from here, so agreement between them 
 """
 
 from spindl.machine.facts import CHIP, Fact
+from spindl.machine.file import Dead, MachineFile, MachineFileError, dead_parts, load_machine, save_machine
+from spindl.machine.name import MachineName, model_topology, parse_machine
 from spindl.machine.topology import (
     LINK_DIRECTIONS,
     Place,
@@ -20,12 +22,21 @@ from spindl.machine.topology import (
 __all__ = [
     "CHIP",
     "LINK_DIRECTIONS",
+    "Dead",
     "Fact",
+    "MachineFile",
+    "MachineFileError",
+    "MachineName",
     "Place",
     "Topology",
     "TopologyError",
+    "dead_parts",
+    "load_machine",
     "mesh",
+    "model_topology",
+    "parse_machine",
     "parse_topology",
+    "save_machine",
     "spin3",
     "spin5",
     "torus",

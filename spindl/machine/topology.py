@@ -85,14 +85,17 @@ class Topology:
             links: (x, y, link), dead in the direction away from (x, y) only; give both ends for a link that is dead.
 
         Raises:
-            TopologyError: a part that is not there, or a dead chip that holds a board's Ethernet plug.
+            TopologyError: a part that is not there, or a dead chip that holds the Ethernet plug of a board of which
+                other chips live.
         """
         known = {(place.x, place.y): place for place in self.places}
-        for x, y, *rest in [*chips, *cores, *links]:
-            if (x, y) not in known or (rest and not 0 <= rest[0] < _CORES):
-                raise TopologyError(f"there is no part {(x, y, *rest)} to be dead", self.name)
+        for parts, count in ((chips, 0), (cores, _CORES), (links, len(LINK_DIRECTIONS))):
+            for x, y, *number in parts:
+                if (x, y) not in known or (number and not 0 <= number[0] < count):
+                    raise TopologyError(f"there is no part {(x, y, *number)} to be dead", self.name)
+        left = {place.board for xy, place in known.items() if xy not in chips}
         for xy in chips:
-            if known[xy].ethernet:
+            if known[xy].ethernet and (known[xy].board in left or not left):
                 raise TopologyError(
                     f"chip {xy} holds the Ethernet plug of board {known[xy].board} and cannot be dead", self.name
                 )

@@ -11,6 +11,7 @@ EXECUTORS = {
     "sim": "spindl.run.sim",
     "interpreter": "spindl.run.interpreter",
     "emu": "spindl.run.emu",
+    "board": "spindl.run.board",
 }
 """Modules by executor name; each has `open_session`."""
 
@@ -23,7 +24,7 @@ def open_session(
     Args:
         executor: a key of EXECUTORS.
         program, state: what to run, and where it starts; the State is not changed.
-        device: "cpu", "cuda", ... for executors that have a choice.
+        device: "cpu", "cuda", ... for executors that have a choice; the machine's name for emu and board.
         threads: CPU threads; None for all.
 
     Raises:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spindl.emulator import Machine, emulate
-from spindl.machine import Topology, parse_topology
+from spindl.emulator import Machine, PortTaken, emulate
+from spindl.machine import MachineName, Topology, load_machine, model_topology, parse_machine
 from spindl.program import Program, State
 from spindl.run.hosted import HostedSession
 from spindl.run.interface import RunError
@@ -15,26 +17,38 @@ from spindl.run.interface import RunError
 if TYPE_CHECKING:
     from spindl.run.hosted.host import Host
 
-_VERSIONS = {"spin3": "3", "spin5": "5"}
+_TRIES = 100
+_HOSTS = count()
 
 
-def _free_host() -> str:
-    """A loopback address of this process's own."""
-    pid = os.getpid()
-    return f"127.{192 + pid % 60}.{pid // 60 % 250}.2"
+def _next_host() -> str:
+    """A loopback address of this process's own, another one each time; machines of many boards take those behind it."""
+    pid, number = os.getpid(), next(_HOSTS)
+    return f"127.{192 + pid % 60}.{(pid // 60 + number // 24) % 250}.{2 + number % 24 * 10}"
+
+
+def emulated_topology(name: MachineName) -> Topology:
+    """The machine of a name, dead parts left out. Raises RunError for one that the emulator is not driven as."""
+    if name.live:
+        raise RunError(
+            f"{name.what} is a live machine", "emu", f"use --on board --machine {name.text}, or emulate spin3, spin5"
+        )
+    topology = load_machine(Path(name.what)).topology if name.source == "file" else model_topology(name.what)
+    if topology.name not in ("spin3", "spin5") and "-triads" not in topology.name:
+        raise RunError(
+            f"SpiNNMan knows no {topology.name}", "machine", "use --machine spin3, spin5, N-triads, or a file of one"
+        )
+    return topology
 
 
 class EmulatedSession(HostedSession):
     """Runs a planned Program on the instruction-level emulator; see `interface.Session`."""
 
-    def __init__(self, program: Program, state: State, machine: str, threads: int | None) -> None:
+    def __init__(self, program: Program, state: State, topology: Topology, threads: int | None) -> None:
         super().__init__(program, state)
-        if machine not in _VERSIONS:
-            parse_topology(machine)
-            raise RunError(f"the emulator is driven as {', '.join(_VERSIONS)} only", "machine", "use --machine spin3")
         if find_spec("spinnman") is None:
             raise RunError("SpiNNMan is not installed", "emu", "pip install 'spindl[board]'")
-        self._name, self._threads = machine, threads
+        self._topology, self._threads = topology, threads
         self._machine: Machine | None = None
 
     @property
@@ -46,9 +60,7 @@ class EmulatedSession(HostedSession):
         """Boots the machine, and connects SpiNNMan with it."""
         from spindl.run.hosted.host import Host
 
-        self._machine = emulate(
-            self._name, host=_free_host(), booted=True, connected=True, speed=0, threads=self._threads or 1
-        )
+        self._machine = _emulate(self._topology, self._threads or 1)
         return Host(self._machine.host, self._machine.topology.version), self._machine.topology
 
     def close(self) -> None:
@@ -61,9 +73,20 @@ class EmulatedSession(HostedSession):
                 self._machine = None
 
 
+def _emulate(topology: Topology, threads: int) -> Machine:
+    for _ in range(_TRIES):
+        machine = emulate(topology, host=_next_host(), booted=True, connected=False, threads=threads)
+        try:
+            machine.connect(speed=0)
+        except PortTaken:
+            continue
+        return machine
+    raise RunError(f"{_TRIES} loopback addresses are taken", "emu", "end other emulated machines")
+
+
 def open_session(
     program: Program, state: State, *, device: str = "spin3", threads: int | None = None
 ) -> EmulatedSession:
-    """A Session on an emulated machine; `device` names it. Raises RunError for one that cannot be driven."""
-    name = device.partition(":")[0]  # behind it the number of chips that the program is planned for
-    return EmulatedSession(program, state, "spin3" if name == "cpu" else name, threads)
+    """A Session on an emulated machine; `device` names it. Raises RunError, TopologyError, MachineFileError."""
+    name = parse_machine("spin3" if device == "cpu" else device)
+    return EmulatedSession(program, state, emulated_topology(name), threads)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -120,25 +120,24 @@ class Host:
         transceiver: SpiNNMan's; use it inside `selected` only.
     """
 
-    def __init__(self, address: str, version: int, transceiver: Any = None, after: Callable[[], None] = lambda: None):
-        """Connects. Raises MachineError if nothing answers in about half a minute, or runs another SC&MP.
+    def __init__(self, address: str, version: int, boards: Mapping[XY, str] | None = None) -> None:
+        """Connects. Raises MachineError if nothing answers in about a minute, or runs another SC&MP.
 
         Args:
-            address: see above; of a machine that spalloc lends, of its first board.
+            address: see above.
             version: see above.
-            transceiver: SpiNNMan's, if it is made already.
-            after: what to do when the machine is given back.
+            boards: addresses of the Ethernet chips, where they are known; otherwise the machine is asked.
         """
         self.address, self.version = address, version
         self.bytes_written = self.bytes_read = 0
-        self._after = after
         with _LOCK, _explained(address):
-            if transceiver is None:
-                _set_up(address, version)
-                transceiver = create_transceiver_from_hostname(address)
-                transceiver.discover_scamp_connections()
-            self.transceiver = transceiver
-            self.machine = transceiver.get_machine_details()
+            _set_up(address, version)
+            self.transceiver = create_transceiver_from_hostname(address)
+            if boards:
+                self.transceiver.add_scamp_connections(dict(boards))
+            else:
+                self.transceiver.discover_scamp_connections()
+            self.machine = self.transceiver.get_machine_details()
             _VARIABLES.host = None
         spans = [((chip.x, chip.y), SYSTEM_VARIABLES + PHYSICAL_NUMBERS, 20) for chip in self.machine.chips]
         self.numbers = dict(zip((span[0] for span in spans), self.read(spans), strict=True))
@@ -240,12 +239,51 @@ class Host:
             return {(each.x, each.y, each.p): str(each.iobuf) for each in transceiver.get_iobuf(_subsets(cores))}
 
     def close(self) -> None:
-        """Closes the connection and gives the machine back."""
+        """Closes the connection."""
         with _LOCK:
             if _VARIABLES.host is self:
                 _VARIABLES.host = None
             self.transceiver.close()
-        self._after()
+
+
+def hardware_version(address: str) -> int:
+    """3 or 5, of a machine that is booted already. Raises MachineError if it does not answer."""
+    with _LOCK:
+        try:
+            with _explained(address):
+                _set_up(address, 5)
+                transceiver = create_transceiver_from_hostname(address, ensure_board_is_ready=False)
+                try:
+                    (version,) = transceiver.read_memory(0, 0, SYSTEM_VARIABLES + HARDWARE_VERSION, 1)
+                finally:
+                    transceiver.close()
+        except MachineError as error:
+            raise MachineError(
+                "nothing answers there",
+                address,
+                f"is it switched on, and the name right? one that is not booted yet needs its model: spin5@{address}",
+            ) from error
+    return 3 if version == 3 else 5
+
+
+def allocated(server: str, chips: int) -> tuple[str, dict[XY, str], Any]:
+    """A machine that spalloc lends: its first board, its boards, SpiNNMan's controller that gives it back.
+
+    Raises:
+        MachineError: the server lends none.
+    """
+    from spinnman.spalloc.spalloc_allocator import spalloc_allocate_job
+
+    with _LOCK:
+        _set_up(server, 5)
+        set_config("Machine", "spalloc_server", server)
+        _VARIABLES.writer.set_n_required(None, chips)
+        try:
+            with _explained(server):
+                address, boards, controller = spalloc_allocate_job()
+        except (ValueError, KeyError, RuntimeError) as error:
+            raise MachineError(f"spalloc lends no machine: {error}", server) from error
+    return str(address), dict(boards), controller
 
 
 def _subsets(cores: Sequence[Core]) -> Any:

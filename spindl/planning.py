@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-from spindl.plan import PlanError, emit, machine_of, plan_step
+from spindl.machine import CHIP, load_machine, model_topology, parse_machine
+from spindl.plan import Machine, emit, machine_of, plan_step
+from spindl.plan.cost import predict
 from spindl.program import Program
 
-PLANNED = ("emu",)
+PLANNED = ("emu", "board")
 """Executors that need a plan."""
+
+
+def target_machine(device: str) -> Machine:
+    """A machine with those of its chips and cores that are used.
+
+    Args:
+        device: the machine's name (`spindl.machine.name`); "cpu" stands for "spin3". A live one is read and probed.
+
+    Raises:
+        TopologyError, MachineFileError: a name or a file that means no machine.
+        RunError: a live machine that cannot be had.
+        PlanError: fewer chips than asked for.
+    """
+    name = parse_machine("spin3" if device == "cpu" else device)
+    if name.live:
+        from spindl.run.board import read_machine
+
+        topology = read_machine(name).topology
+    elif name.source == "file":
+        topology = load_machine(Path(name.what)).topology
+    else:
+        topology = model_topology(name.what)
+    return machine_of(topology, name.chips or 1)
 
 
 def planned(program: Program, executor: str, device: str) -> Program:
@@ -17,20 +43,19 @@ def planned(program: Program, executor: str, device: str) -> Program:
     Args:
         program: with the graphs to plan.
         executor: those that need no plan get the program as it is.
-        device: the machine's name and, behind a colon, the number of chips that share each batch: "spin3:4" (one by
-            default); "cpu" stands for "spin3".
+        device: see `target_machine`.
 
     Raises:
         PlanError: something that no kernel computes, or that does not fit.
+        SpindlError: a machine that cannot be had, see `target_machine`.
     """
     if executor not in PLANNED or program.chips or not program.graphs:
         return program
-    name, _, chips = device.partition(":")
-    if chips and (not chips.isdecimal() or int(chips) < 1):
-        raise PlanError(f"'{chips}' chips", "machine", "write a number behind the colon, as in spin3:4")
-    target = machine_of("spin3" if name == "cpu" else name, int(chips or 1))
-    made = {
-        key: tuple(emit(plan_step(graph, target, number), 0) for number in range(target.chips))
-        for key, graph in program.graphs.items()
-    }
-    return replace(program, chips=made)
+    target = target_machine(device)
+    chips, seconds = {}, {}
+    for key, graph in program.graphs.items():
+        plans = [plan_step(graph, target, number) for number in range(target.chips)]
+        chips[key] = tuple(emit(plan, 0) for plan in plans)
+        if target.chips == 1:  # exchanges between chips have no prediction yet
+            seconds[key] = sum(phase.cycles for phase in predict(plans[0])) / CHIP.clock.value
+    return replace(program, chips=chips, step_seconds=seconds)

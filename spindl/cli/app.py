@@ -29,7 +29,7 @@ app = typer.Typer(
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Built-in name, or path/to/file.py:function.")]
 Data = Annotated[str | None, typer.Option("--data", help="mnist, fashion-mnist, cifar10, digits, or a path.")]
 Weights = Annotated[str | None, typer.Option("--weights", help="state_dict to start from (.safetensors, .pt).")]
-Executor = Annotated[str, typer.Option("--on", "--executor", help="sim, or interpreter (the same bits, slowly).")]
+Executor = Annotated[str, typer.Option("--on", "--executor", help="sim, emu, board, or interpreter: equal bits.")]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 Machine = Annotated[str, typer.Option("--machine", help="spin3, spin5 or WxH.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads; all by default.", min=1)]
@@ -89,10 +89,11 @@ def train(
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.")] = None,
     executor: Annotated[
         str | None,
-        typer.Option("--on", "--executor", help="sim, emu (the emulated machine), or interpreter (slow): equal bits."),
+        typer.Option("--on", "--executor", help="sim, emu (emulated), board, or interpreter (slow): equal bits."),
     ] = None,
     machine: Annotated[
-        str | None, typer.Option("--machine", help="For --on emu: spin3, or spin3:4 for 4 of its chips.")
+        str | None,
+        typer.Option("--machine", help="For emu and board: spin3:4 (4 of its chips), FILE, HOST, spalloc:..."),
     ] = None,
     threads: Threads = None,
     run_dir: Annotated[
@@ -138,6 +139,9 @@ def infer(
     data_root: DataRoot = None,
     executor: Executor = "sim",
     device: Device = "cpu",
+    machine: Annotated[
+        str | None, typer.Option("--machine", help="For emu and board: spin3:4, FILE, HOST, spalloc:...")
+    ] = None,
     threads: Threads = None,
 ) -> None:
     """Run images through a trained model and list the five most likely classes."""
@@ -148,7 +152,17 @@ def infer(
             raise SettingsError("no images are given", "command line", "give --data NAME_OR_PATH or --image FILE")
         run(
             Request(
-                source, data, tuple(image or ()), split, weights, rows, image_size, data_root, executor, device, threads
+                source,
+                data,
+                tuple(image or ()),
+                split,
+                weights,
+                rows,
+                image_size,
+                data_root,
+                executor,
+                machine or device,
+                threads,
             )
         )
 
@@ -225,7 +239,7 @@ def compare(
 @app.command()
 def emulate(
     machine: Annotated[
-        str, typer.Option("--machine", help="spin3, spin5, WxH (torus), WxH-mesh, WxH-triads, WxH-triads-mesh.")
+        str, typer.Option("--machine", help="spin3, spin5, WxH (torus), WxH-mesh, N-triads, WxH-triads-mesh, FILE.")
     ] = "spin3",
     host: Annotated[str, typer.Option("--host", help="Loopback address of the first board.")] = "127.0.0.2",
     booted: Annotated[bool, typer.Option("--booted", help="Boot SC&MP at once; else a host boots it.")] = False,
@@ -270,6 +284,24 @@ def emulate(
         level: Any = strict
         request = Request(machine, host, booted, speed, threads, level, faults, record, symbols, seconds)
         raise typer.Exit(run(request))
+
+
+@app.command()
+def machine(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="MACHINE", help="spin3, N-triads, ..., a file, HOST, spin5@HOST, or spalloc:SERVER."),
+    ],
+    show: Annotated[bool, typer.Option("--show", help="List every chip.")] = False,
+    save: Annotated[Path | None, typer.Option("--save", help="Write the machine to a file, to plan for it.")] = None,
+    probe: Annotated[bool, typer.Option("--probe/--no-probe", help="Use every part of a live machine once.")] = True,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop all that runs on a live machine first.")] = False,
+) -> None:
+    """Say what a machine is: chips, cores and links that work. A live one is read through SpiNNMan and probed."""
+    with explained():
+        from spindl.cli.machine import Request, run
+
+        run(Request(name, save, show, probe, stop))
 
 
 @app.command()

@@ -106,8 +106,8 @@ class Trainer:
         seed: of the order of the data and of dropout.
         run_dir: folder for log, checkpoints, weights; None writes nothing.
         device, threads: where and with how many threads the executor computes; None: all.
-        executor: "sim", "interpreter", "emu" or "board" (device names the machine: "spin3:4", see docs/machines.md); their
-            bits are equal.
+        executor: "sim", "interpreter", "emu" or "board" (device names the machine: "spin3:4", see docs/machines.md);
+            their bits are equal.
         formats: mantissa bits.
         schedule_interval: whether the scheduler counts epochs or steps.
         resume: go on from the newest checkpoint of run_dir (from the start if there is none), or from a given one.

@@ -1,5 +1,5 @@
-"""The executor "board": a SpiNNaker machine, through the unmodified SpiNNMan; spalloc lends one through its own client."""
+"""The executor "board": a SpiNNaker machine, through the unmodified SpiNNMan and its client of spalloc."""
 
-from spindl.run.board.session import BoardSession, open_session, read_machine
+from spindl.run.board.session import BoardSession, open_session, read_machine, stop_programs
 
-__all__ = ["BoardSession", "open_session", "read_machine"]
+__all__ = ["BoardSession", "open_session", "read_machine", "stop_programs"]

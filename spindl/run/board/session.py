@@ -57,6 +57,14 @@ def read_machine(name: MachineName, thorough: bool = True) -> Found:
         return probe(host, topology) if thorough else Found(topology, (), 0, 0)
 
 
+def stop_programs(name: MachineName) -> tuple[int, ...]:
+    """Stops all that runs on a live machine. Returns the applications' numbers. Raises RunError."""
+    with closing(_connect(name)) as host:
+        from spindl.run.hosted.live import stop_all
+
+        return stop_all(host)
+
+
 class BoardSession(HostedSession):
     """Runs a planned Program on a machine; see `interface.Session`."""
 

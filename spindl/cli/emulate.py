@@ -19,7 +19,7 @@ from spindl.cli.output import output
 from spindl.cli.settings import SettingsError
 from spindl.emulator import Faults, Machine, Strictness, emulate
 from spindl.emulator.recording import Recording, load_recording, save_recording
-from spindl.machine import parse_topology
+from spindl.machine import Topology, TopologyError, load_machine, model_topology, parse_machine
 
 _REFRESH = 0.5  # seconds between live lines
 
@@ -153,13 +153,21 @@ def _watch(console: Console, machine: Machine, request: Request, stop: threading
     console.print(f"ended: {status_line(machine, start, begun)}", markup=False, highlight=False, soft_wrap=True)
 
 
+def machine_topology(text: str) -> Topology:
+    """The machine of a model's name or a machine file. Raises TopologyError, MachineFileError."""
+    name = parse_machine(text)
+    if name.live:
+        raise TopologyError("this names no machine to emulate", text)
+    return load_machine(Path(name.what)).topology if name.source == "file" else model_topology(name.what)
+
+
 def run(request: Request) -> int:
     """Run a machine until Ctrl-C; the exit status."""
     console = output()
     with (
         _until_stopped() as stop,
         emulate(
-            request.machine,
+            machine_topology(request.machine),
             host=request.host,
             booted=request.booted,
             connected=False,
@@ -196,10 +204,9 @@ def replay(path: Path, threads: int) -> int:
     """Repeat a recorded session as fast as it goes; 1 if it does not end in the state it ended in then."""
     console = output()
     recording = load_recording(path)
-    parse_topology(recording.machine)
     begun = time.monotonic()
     with emulate(
-        recording.machine,
+        machine_topology(recording.machine),
         host=recording.host,
         booted=recording.booted,
         connected=False,

@@ -27,7 +27,7 @@ from spinnman.model.enums import CPUState
 from spinnman.transceiver import create_transceiver_from_hostname
 
 from spindl.machine.topology import XY
-from spindl.run.hosted.transfers import LINK_RETRIES, Piece, Span, Transfers
+from spindl.run.hosted.transfers import FEW_RETRIES, SHORT_TIME_OUT, Piece, SilentChips, Span, Transfers
 from spindl.run.interface import RunError
 
 Core = tuple[int, int, int]
@@ -97,13 +97,10 @@ def _explained(address: str) -> Iterator[None]:
         ) from error
     except (SpinnmanException, SpinnMachineException, OSError) as error:
         inner = _cause(error)
-        header = getattr(inner, "operation", None)
-        request = getattr(header, "sdp_header", None)
-        if isinstance(inner, SpinnmanTimeoutException) and request is not None:
-            chip = (request.destination_chip_x, request.destination_chip_y)
-            raise MachineError(
-                "SC&MP does not answer any more", f"{address} chip {chip}", "boot the machine again"
-            ) from error
+        if isinstance(inner, SilentChips):
+            raise MachineError(str(inner), address, "read the machine again, or boot it") from error
+        if isinstance(inner, SpinnmanTimeoutException):
+            raise MachineError("SC&MP does not answer", address, "read the machine again, or boot it") from error
         first = str(inner).strip().partition("\n")[0] or type(inner).__name__
         raise MachineError(f"SpiNNMan: {first}", address) from error
 
@@ -174,7 +171,13 @@ class Host:
         """See `Transfers.read_over_links`."""
         with self.selected() as transceiver:
             selector = transceiver.get_scamp_connection_selector()
-            return Transfers(selector, n_retries=LINK_RETRIES, timeout=0.5).read_over_links(spans)
+            return Transfers(selector, n_retries=FEW_RETRIES, timeout=SHORT_TIME_OUT).read_over_links(spans)
+
+    def silent(self, chips: Sequence[XY]) -> list[XY]:
+        """Those of some chips that do not answer."""
+        with self.selected() as transceiver:
+            selector = transceiver.get_scamp_connection_selector()
+            return Transfers(selector, n_retries=FEW_RETRIES, timeout=SHORT_TIME_OUT).silent(chips, SYSTEM_VARIABLES)
 
     def allocate(self, xy: XY, size: int, application: int, tag: int) -> int:
         """Address of a new block of SDRAM that goes when the application is stopped."""

@@ -123,7 +123,17 @@ class LoadedMachine:
     # --- steps -------------------------------------------------------------------------------------------------------
 
     def run(self, graph: str, commit: str) -> None:
-        """One step: commands, doorbell, answers. Raises MachineStopped if a core stops or does not answer in time."""
+        """One step: commands, doorbell, answers.
+
+        Raises:
+            MachineStopped: a core stops or does not answer in time, or a chip does not answer the host.
+        """
+        try:
+            self._run(graph, commit)
+        except MachineError as error:
+            raise self._stopped(error.what) from error
+
+    def _run(self, graph: str, commit: str) -> None:
         self._sequence += 1
         command = self._sequence << 8 | COMMANDS["RUN"]
         data = command.to_bytes(4, "little")
@@ -231,18 +241,15 @@ class LoadedMachine:
 
     def _stopped(self, reason: str) -> MachineStopped:
         """The post-mortem, of those chips that answer."""
-        cores: list[CoreLeft] = []
-        dropped: dict[XY, int] = {}
-        silent: list[XY] = []
-        for each in self.chips:
-            try:
-                here: list[Core] = [(*each.xy, name.virtual) for name in each.names]
-                states = {core: info.state.name for core, info in self.host.cores(here).items()}
-                for xy, virtual, physical, result in self._results((each,)):
-                    cores.append(CoreLeft(xy, virtual, physical, states[*xy, virtual], result, result.text))
-                dropped |= {xy: n - self._dropped[xy] for xy, n in self.host.dropped([each.xy]).items()}
-            except MachineError:
-                silent.append(each.xy)
+        silent = self.host.silent([each.xy for each in self.chips])
+        here = tuple(each for each in self.chips if each.xy not in silent)
+        names: list[Core] = [(*each.xy, name.virtual) for each in here for name in each.names]
+        states = {core: info.state.name for core, info in self.host.cores(names).items()}
+        cores = [
+            CoreLeft(xy, virtual, physical, states[*xy, virtual], result, result.text)
+            for xy, virtual, physical, result in self._results(here)
+        ]
+        dropped = {xy: n - self._dropped[xy] for xy, n in self.host.dropped([each.xy for each in here]).items()}
         return MachineStopped(reason, cores, dropped, silent, self.host.address)
 
     def stop(self) -> None:

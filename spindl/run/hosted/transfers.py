@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from spinnman.constants import UDP_MESSAGE_MAX_SIZE
+from spinnman.exceptions import SpinnmanException, SpinnmanUnexpectedResponseCodeException
 from spinnman.messages.scp.impl import ReadLink, ReadMemory, WriteMemory
 from spinnman.processes.abstract_multi_connection_process import AbstractMultiConnectionProcess
 
@@ -16,11 +17,38 @@ Piece = tuple[XY, int, bytes]
 """Chip, address, bytes."""
 Span = tuple[XY, int, int]
 """Chip, address, number of bytes."""
-LINK_RETRIES = 2
+FEW_RETRIES, SHORT_TIME_OUT = 2, 0.5
+"""Of requests that are expected to fail."""
+
+
+class SilentChips(SpinnmanException):  # type: ignore[misc]
+    """Chips whose SC&MP does not answer."""
+
+    def __init__(self, chips: Sequence[XY]) -> None:
+        self.chips = tuple(chips)
+        super().__init__(f"SC&MP of {', '.join(f'chip {xy}' for xy in self.chips)} does not answer")
 
 
 class Transfers(AbstractMultiConnectionProcess[Any]):
     """Requests of one kind to SC&MP on any number of chips."""
+
+    def check_for_error(self, print_exception: bool = False) -> None:
+        """Raises SilentChips if that is all that went wrong, or what SpiNNMan raises."""
+        answered = any(isinstance(error, SpinnmanUnexpectedResponseCodeException) for error in self._exceptions)
+        if self._exceptions and not answered:
+            raise SilentChips(self._failed())
+        super().check_for_error(print_exception)
+
+    def _failed(self) -> list[XY]:
+        headers = [request.sdp_header for request in self._error_requests]
+        return sorted({(header.destination_chip_x, header.destination_chip_y) for header in headers})
+
+    def silent(self, chips: Sequence[XY], address: int) -> list[XY]:
+        """Those of some chips that do not let a word be read."""
+        with self._collect_responses(check_error=False):
+            for x, y in chips:
+                self._send_request(ReadMemory((x, y, 0), address, 4))
+        return self._failed()
 
     def write(self, pieces: Iterable[Piece]) -> int:
         """Writes all pieces, in any order. Returns how many bytes they are."""

@@ -21,7 +21,7 @@ PROBE_APPLICATION = 34
 """SC&MP's number of the program that a probe loads."""
 PATTERN_BYTES = 1024
 LINK_BYTES = 64
-CORE_SECONDS = 10.0
+CORE_SECONDS = 5.0
 """Wall-clock seconds that the probe's program may take to start."""
 SHOWN = 6
 IDLE = "IDLE"

@@ -21,7 +21,7 @@ FEW_RETRIES, SHORT_TIME_OUT = 2, 0.5
 """Of requests that are expected to fail."""
 
 
-class SilentChips(SpinnmanException):  # type: ignore[misc]
+class SilentChips(SpinnmanException):
     """Chips whose SC&MP does not answer."""
 
     def __init__(self, chips: Sequence[XY]) -> None:

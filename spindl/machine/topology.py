@@ -33,7 +33,9 @@ class TopologyError(SpindlError):
     def __init__(self, what: str, wanted: str) -> None:
         self.wanted = wanted
         super().__init__(
-            what, where=f"machine {wanted!r}", remedy="use spin3, spin5, WxH (torus), WxH-mesh, WxH-triads, N-triads, a file or a host"
+            what,
+            where=f"machine {wanted!r}",
+            remedy="use spin3, spin5, WxH (torus), WxH-mesh, WxH-triads, N-triads, a file or a host",
         )
 
 

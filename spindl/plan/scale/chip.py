@@ -37,13 +37,11 @@ class ChipPlan:
         plan: tasks and memory; its outputs are the gradients.
         phase_jobs: the jobs of each phase of the plan.
         gradients: for each weight gradient (the sum over groups): its phase, bytes of its int16.
-        exchanges: phases behind which sums per channel cross the chips, and their bytes.
     """
 
     plan: Plan
     phase_jobs: tuple[tuple[Job, ...], ...]
     gradients: dict[int, tuple[int, int]]
-    exchanges: dict[int, int]
 
 
 def plan_chip(graph: Graph, machine: Machine) -> ChipPlan:
@@ -60,21 +58,18 @@ def plan_chip(graph: Graph, machine: Machine) -> ChipPlan:
     levels_of = levels(graph, jobs, homes)
     kept = [(_own_part(graph, job), level) for job, level in zip(jobs, levels_of, strict=True)]
     kept = [(job, level) for job, level in kept if job.kind not in OWNERS and job.nodes]
-    kept = _gradients_last(graph, kept, homes)
+    kept = _beside_exchanges(_gradients_last(graph, kept, homes))
     draft = machine_draft(graph, homes, replace(machine, used=machine.used[:1]), 0)
     draft.narrow, draft.per_call = True, CYCLES_PER_CALL
     _resident_weights(draft, jobs)
     own = {name for name, buffer in draft.buffers.items() if buffer.kept and name in _owned(graph)}
     tasks: list[list[Task]] = [[] for _ in range(max(level for _, level in kept) + 1)]
     gradients: dict[int, tuple[int, int]] = {}
-    exchanges: dict[int, int] = {}
     for number, (job, level) in enumerate(kept):
         tasks[level] += build(draft, number, job)
         if job.rounding is not None and job.rounding.summed is not None:
             gradients[job.rounding.summed] = level + 1, draft.stored[job.rounding.summed].bytes
             _stage(draft, job)
-        elif job.kind == "sums":
-            exchanges[level + 1] = exchanges.get(level + 1, 0) + sum(draft.stored[i].bytes for i in job.writes)
     ends.last_rules(draft)
     phases: list[Sequence[Task]] = [ends.begin_tasks(draft), *tasks, ends.collect_tasks(draft)]
     known: dict[tuple[object, ...], int] = {}
@@ -115,7 +110,7 @@ def plan_chip(graph: Graph, machine: Machine) -> ChipPlan:
     by_phase: list[list[Job]] = [[] for _ in phases]
     for job, level in kept:
         by_phase[level + 1].append(job)
-    return ChipPlan(plan, tuple(tuple(each) for each in by_phase), gradients, exchanges)
+    return ChipPlan(plan, tuple(tuple(each) for each in by_phase), gradients)
 
 
 def _own_part(graph: Graph, job: Job) -> Job:
@@ -141,6 +136,20 @@ def _gradients_last(graph: Graph, jobs: list[tuple[Job, int]], homes: Mapping[in
         else:
             result.append((job, level))
     return result
+
+
+def _beside_exchanges(jobs: list[tuple[Job, int]]) -> list[tuple[Job, int]]:
+    """Weight gradients that could run before sums are made go behind them, in a level of their own: the sums of a
+    BatchNorm cross the chips meanwhile, and what needs them comes one level later."""
+    order = [2 * level for _, level in jobs]
+    before = -1
+    for sums in sorted({level for job, level in jobs if job.kind == "sums"}):
+        for number, (job, level) in enumerate(jobs):
+            if before < level <= sums and job.rounding is not None and job.rounding.summed is not None:
+                order[number] = 2 * sums + 1
+        before = sums
+    places = {place: level for level, place in enumerate(sorted(set(order)))}
+    return [(job, places[place]) for (job, _), place in zip(jobs, order, strict=True)]
 
 
 def _weights_of(graph: Graph, job: Job) -> int:

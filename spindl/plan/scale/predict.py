@@ -27,7 +27,7 @@ from spindl.plan.scale.network import (
     reduce_seconds,
     tree_seconds,
 )
-from spindl.plan.scale.timeline import Block, Line, follow
+from spindl.plan.scale.timeline import Block, Exchange, Line, follow
 from spindl.program.kernels import KERNELS
 from spindl.program.schedule import STEP, TRANSFER
 
@@ -39,6 +39,8 @@ UPDATE_CYCLES = 100
 """Of an owner's core for a parameter: sum, direction, momentum, step, narrowing (kernels `update`, `narrow`)."""
 BUFFERS = 400 << 10
 """Bytes of two images of 150,528 bytes, labels, results and blocks of streams."""
+PIECE = 1 << 16
+"""Parameters that cross the network in one go; between pieces what is more urgent comes first."""
 TOLERANCE = 0.10
 """Of the kernels' predicted cycles, against the emulator."""
 
@@ -153,9 +155,11 @@ def predict(chip: Chip, machine: Boards, constants: Constants = MIDDLE) -> Predi
     net = links(COMMUNICATION_CORES, constants.symbol, constants.hop)
     on_board, boards, clock = machine.smallest, machine.boards, CHIP.clock.value
     seconds = [cost.cycles / clock for cost in chip.costs[constants]]
-    trees = {phase: tree_seconds(words, on_board, boards, net) for phase, words in _exchanged(chip).items()}
+    exchanges = [
+        Exchange(phase, needed, tree_seconds(words, on_board, boards, net)) for phase, needed, words in _exchanged(chip)
+    ]
     blocks = _blocks(chip, on_board, boards, net, machine.chips)
-    line = follow([s + trees.get(k, 0.0) for k, s in enumerate(seconds)], blocks)
+    line = follow(seconds, blocks, exchanges)
     ideal = follow(seconds, [Block(b.ready, b.needed, 0.0, 0.0, b.update) for b in blocks])
     cores = chip.planned.plan.machine.cores
     share = chip.mac_cycles * constants.kernels / (cores * clock * line.step)
@@ -163,7 +167,7 @@ def predict(chip: Chip, machine: Boards, constants: Constants = MIDDLE) -> Predi
         machine.chips,
         line,
         sum(seconds),
-        sum(trees.values()),
+        line.statistics,
         machine.chips / line.step,
         share,
         line.step / ideal.step,
@@ -172,14 +176,16 @@ def predict(chip: Chip, machine: Boards, constants: Constants = MIDDLE) -> Predi
     )
 
 
-def _exchanged(chip: Chip) -> dict[int, int]:
-    """Words of sums that cross the chips, by phase."""
-    nodes = chip.planned.plan.graph.nodes
-    result: dict[int, int] = {}
-    for phase, jobs in enumerate(chip.planned.phase_jobs):
-        words = sum(2 * nodes[i].shape[-1] for job in jobs if job.kind == "sums" for i in job.writes)
-        if words:
-            result[phase] = words
+def _exchanged(chip: Chip) -> list[tuple[int, int, int]]:
+    """Of sums that a phase waits for: the phase that makes them, the first one that needs them, their words."""
+    nodes, phases = chip.planned.plan.graph.nodes, chip.planned.phase_jobs
+    result = []
+    for phase, jobs in enumerate(phases):
+        made = {i for job in jobs if job.kind == "sums" for i in job.writes}
+        readers = (k for k in range(phase + 1, len(phases)) if any(made & {*job.reads} for job in phases[k]))
+        needed = next(readers, None)
+        if needed is not None:
+            result.append((phase, needed, sum(2 * nodes[i].shape[-1] for i in made)))
     return result
 
 
@@ -194,8 +200,9 @@ def _blocks(chip: Chip, on_board: int, boards: int, net: Links, chips: int) -> l
     for index, (phase_, size) in chip.planned.gradients.items():
         words = size // 2
         update = words / chips * UPDATE_CYCLES / plan.machine.cores / CHIP.clock.value
+        pieces, needed = -(-words // PIECE), first_use[plan.places[index]]
         reduce, gather = reduce_seconds(words, on_board, boards, net), gather_seconds(words, on_board, boards, net)
-        result.append(Block(phase_, first_use[plan.places[index]], reduce, gather, update))
+        result += [Block(phase_, needed, reduce / pieces, gather / pieces, update / pieces)] * pieces
     return result
 
 

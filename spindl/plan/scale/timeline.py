@@ -28,46 +28,73 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """Sums that cross the chips.
+
+    Attributes:
+        ready: phase behind which each chip has its own.
+        needed: first phase that reads those of all chips.
+        seconds: that they take.
+    """
+
+    ready: int
+    needed: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Line:
     """Seconds of a step in the steady state.
 
     Attributes:
         step: in all.
         waits: of all chips for new weights.
+        statistics: the same for sums of all chips.
         network: that the rings are busy.
         finished: of each phase, when it ends.
     """
 
     step: float
     waits: float
+    statistics: float
     network: float
     finished: tuple[float, ...]
 
 
-def follow(phases: Sequence[float], blocks: Sequence[Block]) -> Line:
+def follow(phases: Sequence[float], blocks: Sequence[Block], exchanges: Sequence[Exchange] = ()) -> Line:
     """Runs some steps: the network takes one thing after the other, weights that are needed first before gradients.
 
     Args:
-        phases: seconds of each, statistics included.
-        blocks: the tensors.
+        phases: seconds of each.
+        blocks: the tensors, or pieces of them: none is interrupted.
+        exchanges: of sums, which do not wait for the tensors.
     """
-    start, free, waits = 0.0, 0.0, 0.0
+    start, free, waits, statistics = 0.0, 0.0, 0.0, 0.0
     arrived = [0.0] * len(blocks)
     finished: list[float] = []
     needs: dict[int, list[int]] = {}
     for number, block in enumerate(blocks):
         needs.setdefault(block.needed, []).append(number)
+    begins: dict[int, list[Exchange]] = {}
+    for exchange in exchanges:
+        begins.setdefault(exchange.ready, []).append(exchange)
     for _ in range(STEPS):
-        now, waits, finished = start, 0.0, []
+        now, waits, statistics, finished = start, 0.0, 0.0, []
+        crossed, there = start, dict[int, float]()
         for phase, seconds in enumerate(phases):
             for number in needs.get(phase, ()):
                 waits += max(0.0, arrived[number] - now)
                 now = max(now, arrived[number])
-            now += seconds
+            sums = max(there.get(phase, now), now)
+            statistics += sums - now
+            now = sums + seconds
+            for exchange in begins.get(phase, ()):
+                crossed = max(crossed, now) + exchange.seconds
+                there[exchange.needed] = crossed
             finished.append(now - start)
         arrived, free = _network(blocks, [start + finished[b.ready] for b in blocks], free)
         step, start = now - start, now
-    return Line(step, waits, sum(b.reduce + b.gather for b in blocks), tuple(finished))
+    return Line(step, waits, statistics, sum(b.reduce + b.gather for b in blocks), tuple(finished))
 
 
 def _network(blocks: Sequence[Block], ready: Sequence[float], free: float) -> tuple[list[float], float]:

@@ -3,38 +3,92 @@
 from __future__ import annotations
 
 import itertools
-from math import prod
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil, prod
 
+from spindl.machine import CHIP
+from spindl.plan.ask import cycles
 from spindl.plan.draft import Draft
 from spindl.plan.errors import TooLarge
 from spindl.plan.jobs import Job
 from spindl.plan.layout import aligned, element_bytes, granule
 from spindl.plan.task import At, Call, Move, Regions, Task, pieces, shares, store, store_rows
 from spindl.plan.tiles.flat import rounding_words
+from spindl.program import costs
 
 LEAST = 256
 """Elements that are worth a core of their own."""
 PIECE = 4096
-"""Elements of a step."""
+"""Elements of a step, at most."""
 CYCLES = 16
+_SDRAM = CHIP.sdram_bandwidth.value / CHIP.clock.value
 
 
-def _step(draft: Draft, channels: int, bytes_per_pixel: int, constants: int, unit: int, name: str) -> int:
-    """Pixels of a step: about PIECE elements, as many as fit twice beside the constants, in multiples of a unit."""
-    room = draft.limits.tile - constants - 64
-    most = room // 2 // bytes_per_pixel // unit * unit
-    if most < unit:
-        needed = constants + 2 * unit * bytes_per_pixel + 64
-        raise TooLarge("a pixel's channels do not fit a core", name, "use fewer channels", needed, draft.limits.tile)
-    return max(unit, min(most, PIECE // channels // unit * unit))
+@dataclass(frozen=True)
+class _Pixels:
+    """What is cut: a kernel over [pixel][channel].
+
+    Attributes:
+        kernel: its name.
+        pixels, channels: of the values.
+        element: bytes of DTCM for a channel of a pixel.
+        x_bytes: of an element of x.
+        tensors: moves of a step whose rows are the channels of a pixel.
+        vectors: of 8 bytes a channel, which stay.
+        unit: pixels that make whole words.
+    """
+
+    kernel: str
+    pixels: int
+    channels: int
+    element: int
+    x_bytes: int
+    tensors: int
+    vectors: int
+    unit: int
 
 
-def _channel_step(draft: Draft, channels: int, element: int, vectors: int, unit: int, name: str) -> tuple[int, int]:
-    """(channels of a tile, pixels of a step), with `element` bytes for each channel of a pixel and some vectors."""
-    c = channels
-    while c % 4 == 0 and aligned(8 * c) * vectors > draft.limits.tile // 3:
-        c //= 2
-    return c, _step(draft, c, c * element, aligned(8 * c) * vectors, unit, name)
+@lru_cache(maxsize=4096)
+def _kernel(kernel: str, pixels: int, channels: int, x_bytes: int) -> int:
+    return cycles(kernel, {"pixels": pixels, "channels": channels, "x_bytes": x_bytes})
+
+
+@lru_cache(maxsize=1024)
+def _cut(p: _Pixels, tile: int, cores: int) -> tuple[int, int, int] | int:
+    """(channels of a tile, ranges of pixels, pixels of a step) with the least predicted time; bytes if nothing fits.
+
+    A kernel sets out anew for each channel, each pixel of some of the channels is a row of a transfer, and the first
+    loads and the last stores of all cores hide behind nothing.
+    """
+    best: tuple[float, tuple[int, int, int]] | None = None
+    least = 1 << 60
+    for c in sorted({p.channels, *(d for d in range(4, p.channels, 4) if p.channels % d == 0)}, reverse=True):
+        constants = aligned(8 * c) * p.vectors
+        most = (tile - constants - 64) // 2 // (c * p.element) // p.unit * p.unit
+        if most < p.unit:
+            least = min(least, constants + 2 * p.unit * c * p.element + 64)
+            continue
+        for ranges in range(1, min(cores, max(1, p.channels // c * p.pixels * c // LEAST)) + 1):
+            pixels = ceil(ceil(p.pixels / p.unit) / ranges) * p.unit
+            for piece in (PIECE, PIECE // 2, PIECE // 4):
+                steps = ceil(pixels / min(most, max(p.unit, piece // c // p.unit * p.unit)))
+                step = ceil(pixels / p.unit / steps) * p.unit
+                rows = p.tensors * (step if c < p.channels else 1)
+                call = _kernel(p.kernel, step, c, p.x_bytes) + costs.step(True, p.tensors, 0, rows)
+                tasks = p.channels // c * ranges
+                score: float = ceil(tasks / cores) * steps * call
+                score += 2 * min(tasks, cores) * step * c * p.element / _SDRAM
+                if best is None or score < best[0]:
+                    best = score, (c, ranges, step)
+    return best[1] if best is not None else least
+
+
+def _chosen(draft: Draft, p: _Pixels, name: str) -> tuple[int, int, int]:
+    found = _cut(p, draft.limits.tile, draft.limits.cores)
+    if isinstance(found, int):
+        raise TooLarge("a pixel's channels do not fit a core", name, "use fewer channels", found, draft.limits.tile)
+    return found
 
 
 def _rows(channels: int, part: tuple[int, int], size: int, first: int, last: int) -> tuple[int, int, int, int]:
@@ -60,13 +114,14 @@ def affine_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     unit = granule(2 * channels)
     in_place = sizes["x"] == 2
     element = sum(sizes.values()) + (0 if in_place else 2)
-    c, step = _channel_step(draft, channels, element, len(vectors), unit, node.name)
+    shape = _Pixels(node.op, pixels, channels, element, sizes["x"], len(tensors) + 1, len(vectors), unit)
+    c, parts, step = _chosen(draft, shape, node.name)
     arguments: dict[str, int] = {"channels": c, "offset_exponent": draft.exponent(vectors["offset"])}
     arguments |= rounding_words(draft, job)
     if not pair:
         arguments["x_bytes"] = sizes["x"]
     tasks = []
-    ranges = shares(pixels, draft.limits.cores, unit, -(-LEAST // channels))
+    ranges = shares(pixels, parts, unit)
     for part, (start, stop) in itertools.product(pieces(0, channels, c), ranges):
         regions, calls = Regions(), []
         for turn, (first, last) in enumerate(pieces(start, stop, step)):
@@ -95,10 +150,11 @@ def sums_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     x = first_node.inputs[0]
     y = draft.node(nodes["channel_dot"]).inputs[1] if "channel_dot" in nodes else x
     same = draft.homes[x] == draft.homes[y]
-    shape = draft.node(x).shape
-    channels, pixels = shape[1], prod(shape) // shape[1]
-    c, step = _channel_step(draft, channels, 2 if same else 4, len(nodes), 1, first_node.name)
-    ranges = shares(pixels, draft.limits.cores, 1, -(-LEAST // channels))
+    dimensions = draft.node(x).shape
+    channels, pixels = dimensions[1], prod(dimensions) // dimensions[1]
+    shape = _Pixels("channel_sums", pixels, channels, 2 if same else 4, 2, 1 if same else 2, len(nodes), 1)
+    c, parts, step = _chosen(draft, shape, first_node.name)
+    ranges = shares(pixels, parts)
     stored = {op: draft.keep(i, len(ranges)) for op, i in nodes.items()}
     tasks = []
     for some, (part, (start, stop)) in itertools.product(pieces(0, channels, c), enumerate(ranges)):

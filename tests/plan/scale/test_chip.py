@@ -58,6 +58,19 @@ def test_gradients_lie_on_the_weights_of_their_layer() -> None:
         assert size == 2 * each.plan.buffers[buffer].size // 2
 
 
+def test_sums_cross_the_chips_beside_a_weight_gradient() -> None:
+    """Backward: behind the phase of the sums comes one of weight gradients alone, then the one that reads the sums."""
+    phases = planned().phase_jobs
+    kinds = [{job.kind for job in jobs} for jobs in phases]
+    alone = [
+        all(job.rounding is not None and job.rounding.summed is not None for job in jobs) and bool(jobs)
+        for jobs in phases
+    ]
+    backward = [k for k, names in enumerate(kinds) if "sums" in names and any(alone[:k])]
+    assert backward
+    assert all(alone[k + 1] and "channels" in kinds[k + 2] for k in backward)
+
+
 def test_several_images_on_a_chip_are_refused() -> None:
     with pytest.raises(PlanError, match="images on a chip"):
         plan_chip(case("resnet", steps=1).graph, machine_of("spin3", 1, 13, TILES, 100 << 20))

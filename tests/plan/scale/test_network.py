@@ -8,7 +8,7 @@ from spindl.machine import TopologyError, spin5
 from spindl.plan import PlanError
 from spindl.plan.scale.machines import boards_of
 from spindl.plan.scale.network import board_ring, cut_off, gather_seconds, links, reduce_seconds, tree_seconds
-from spindl.plan.scale.timeline import Block, follow
+from spindl.plan.scale.timeline import Block, Exchange, follow
 
 PLACES = {(p.x, p.y): p for p in spin5().places}
 
@@ -63,3 +63,19 @@ def test_the_time_line_waits_for_weights_that_come_late() -> None:
     assert late.step == late.waits + 4.0 == 4.875
     both = follow(phases, [Block(2, 1, 1.0, 1.0, 0.0), Block(3, 0, 0.5, 0.5, 0.0)])
     assert both.waits == pytest.approx(1.0)  # the first layer's weights overtake the second one's
+
+
+def test_sums_cross_the_chips_beside_phases_that_do_not_need_them() -> None:
+    phases = [1.0, 1.0, 1.0]
+    assert follow(phases, [], [Exchange(0, 2, 0.5)]).statistics == 0.0
+    waited = follow(phases, [], [Exchange(0, 1, 0.5)])
+    assert (waited.statistics, waited.step) == (0.5, 3.5)
+    assert follow(phases, [], [Exchange(0, 2, 0.75), Exchange(0, 2, 0.75)]).statistics == 0.5  # one behind the other
+
+
+def test_urgent_weights_overtake_pieces_of_others() -> None:
+    urgent = Block(3, 0, 0.125, 0.125, 0.0)
+    whole = follow([1.0] * 4, [Block(2, 3, 0.25, 1.0, 0.0), urgent])  # its new weights are under way until 4.25
+    cut = follow([1.0] * 4, [*[Block(2, 3, 0.25 / 8, 1.0 / 8, 0.0)] * 8, urgent])
+    assert cut.network == whole.network == 1.5
+    assert (whole.waits, cut.waits) == (0.5, 0.25)

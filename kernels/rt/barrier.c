@@ -22,6 +22,7 @@ static struct {
 
 void packets_start(void) {
     chips.number = 1;
+    streams_start();
     COMMS_CONTROL = 0; /* multicast */
     while (COMMS_STATUS & COMMS_RECEIVED) (void)COMMS_KEY;
 }
@@ -65,7 +66,6 @@ static void late_gathering(uint32_t waited) {
         const uint32_t low = missing_chips(0);
         stop(SPINDL_STOP_MACHINE_TIME_OUT, low ? low : missing_chips(1), chips.number);
     }
-    answer_again();
 }
 
 static void late_waiting(uint32_t waited) {

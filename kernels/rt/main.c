@@ -57,6 +57,7 @@ static void write_counters(void) {
     record->overlays_loaded = counters.overlays;
     record->packets_sent = counters.packets_sent;
     record->packets_received = listeners.taken;
+    record->packets_repeated = counters.packets_repeated;
 }
 
 void stop(uint32_t error, uint32_t detail, uint32_t detail2) {
@@ -121,10 +122,12 @@ static void sleep_until_command(void) {
 }
 
 static void run(void) {
-    const uint32_t sent = counters.packets_sent;
+    const uint32_t sent = counters.packets_sent, repeated = counters.packets_repeated;
     uint32_t *words = (uint32_t *)&counters;
     for (uint32_t i = 0; i < sizeof counters / 4; i++) words[i] = 0;
     counters.packets_sent = sent;
+    counters.packets_repeated = repeated;
+    run_salt = (record->command >> 8) * 2654435761u;
     place = (struct place){record->index, record->members, record->wake, record->leader, record->chip, record->chips,
                            (volatile uint32_t *)(uintptr_t)record->meeting};
     time_out = record->time_out;

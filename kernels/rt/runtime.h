@@ -95,27 +95,30 @@ void meet(int all_chips);
 void answer_again(void); /* to those that have not heard of a barrier or an acknowledgement; if answers_due */
 
 /* loops.c */
-void send_packet(uint32_t key, uint32_t payload);
-void send_words(uint32_t key, const uint32_t *words, uint32_t count, uint32_t gap); /* keys count up; gap in cycles */
-
-uint32_t checksum(const uint32_t *words, uint32_t count); /* of a stream's block */
 uint32_t crc_of_words(const uint32_t *table, uint32_t crc, const uint32_t *words, uint32_t count);
 
 /* streams.c, packets.S */
-typedef struct {
-    uint32_t *buffer;
-    volatile uint32_t missing; /* places */
-    uint32_t seen[32];         /* bit per place */
-} listener;
+void send_packet(uint32_t key, uint32_t payload);
+/* Keys count up; gap in cycles. Returns the checksum: each word times 2 key + 1. */
+uint32_t send_words(uint32_t key, const uint32_t *words, uint32_t count, uint32_t gap);
 typedef struct { /* packets.S knows these offsets */
-    struct {
-        uint32_t key, capacity; /* of the block's head; places, 0: nobody listens */
-    } place[2];
-    volatile uint32_t taken; /* packets */
+    volatile uint32_t next, end; /* keys of the packet to come and behind the last one */
+    uint32_t *volatile at;       /* where its word goes */
+    volatile uint32_t sum, event;
+    uint32_t key, *buffer;    /* of the block's head */
+    volatile uint32_t places; /* 0: nobody listens */
+    volatile uint32_t head;   /* the head has come, perhaps again, since the core last looked */
+    volatile uint32_t holes;  /* places that were passed over; the head's, 0, from the start */
+    uint32_t hole[32];        /* a bit for each place that was passed over */
+} listener;
+typedef struct {
     listener of[2];
+    volatile uint32_t taken; /* packets, those of complete blocks and all others */
 } listening;
 extern listening listeners;
+extern uint32_t run_salt; /* of the checksums of this run */
 extern volatile uint32_t answers_due; /* bits 0 to 15: acknowledge a complete block again; 16: a barrier is over */
+void streams_start(void);
 void stream_arrived(uint32_t key, uint32_t payload);
 void acknowledge_again(uint32_t due);
 
@@ -124,7 +127,7 @@ typedef struct {
     uint64_t cycles, kernel, dma, barrier, stream, read, written;
     uint32_t steps, tiles_redone, overlays;
     uint32_t step; /* where it is, for errors */
-    uint32_t packets_sent;
+    uint32_t packets_sent, packets_repeated;
 } walk_counters;
 extern walk_counters counters;
 extern const spindl_schedule_step *current_step; /* null if it is not known */

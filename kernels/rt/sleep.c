@@ -6,6 +6,7 @@ uint32_t sleep_until(int (*ready)(uint32_t), uint32_t argument, void (*late)(uin
     const uint32_t began = cycle_count(), first = ticks;
     uint32_t seen = first;
     for (;;) {
+        if (answers_due) answer_again(); /* others may wait for this core */
         /* Masked from the question to the sleep: an interrupt between them still ends the sleep. */
         const uint32_t status = disable_interrupts();
         const int done = ready(argument);

@@ -8,6 +8,7 @@ from struct import Struct
 
 from spindl import _kernels
 from spindl.plan.task import At
+from spindl.program import costs
 from spindl.program.kernels import KERNELS
 
 _SOMEWHERE = 0x1000
@@ -34,5 +35,9 @@ def scratch_bytes(kernel: str, arguments: Mapping[str, int | At]) -> int:
 
 
 def cycles(kernel: str, arguments: Mapping[str, int | At]) -> int:
-    """Predicted cycles of a call; arguments that are not given count as 0."""
+    """Predicted cycles of a call; arguments that are not given count as 0. Waiting of `receive` is not in it."""
+    if not KERNELS[kernel].on_host:
+        words = arguments.get("words", 0)
+        assert isinstance(words, int)
+        return costs.stream(kernel, words)
     return int(_kernels.cycles(*_packed(kernel, arguments)))

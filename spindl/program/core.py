@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from spindl.program.records import Field, RecordType
 
-CORE_VERSION = 1
+CORE_VERSION = 2
 """Raised whenever a field changes its place or its meaning."""
 MAGIC = int.from_bytes(b"SPDC", "little")
 TILES = (0x400000, 0x40E000)
@@ -87,6 +87,7 @@ _WALK = (
     Field("overlays_loaded", "I", "times that code was brought from SDRAM"),
     Field("packets_sent", "I", "multicast packets sent"),
     Field("packets_received", "I", "multicast packets received"),
+    Field("packets_repeated", "I", "packets of blocks that were sent again"),
 )
 
 CORE = RecordType(
@@ -113,7 +114,7 @@ CORE = RecordType(
         Field("routes", "I", "SDRAM address of router entries to set; only without SC&MP"),
         Field("route_count", "I", "their number"),
         Field("overlays", "I", "SDRAM address of the image's overlays; 0: none"),
-        Field("command", "I", "sequence number << 8 | command"),
+        Field("command", "I", "sequence number << 8 | command; the same number on all cores of a run"),
         Field("answer", "I", "the last command that has been carried out; from here on the core writes"),
         Field("error", "I", "number in ERRORS"),
         Field("step", "I", "number of the step in the schedule"),
@@ -198,6 +199,7 @@ def core_counters(record: bytes) -> dict[str, int]:
         "tiles_redone": values["tiles_redone"],
         "overlays_loaded": values["overlays_loaded"],
         "packets_sent": values["packets_sent"],
+        "packets_repeated": values["packets_repeated"],
         "packets_received": values["packets_received"],
     }
 

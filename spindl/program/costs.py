@@ -26,8 +26,11 @@ OVERLAY_BYTES = 2700
 """An overlay's size, on average."""
 BARRIER, BARRIER_PER_CORE = 370, 28
 """From the arrival of the last core to the next step of all; cores of a chip that arrive together, fetch together."""
-PACKET = 118
-"""Sending one word of a block between neighbouring chips, checksum and acknowledgement included (blocks of 1,023)."""
+LISTEN, RECEIVE = 560, 150
+"""`listen`, and `receive` for a block that is complete; otherwise it waits as long as the block's sender takes."""
+SEND_BLOCK, SEND_WORD, PASS_ON_WORD = 1430, 76, 92
+"""`send` to a chip nearby: the block, checksum and acknowledgement included, and each word: at the rate of a link; or
+as long as both take on a core that receives at the same moment, as in a ring."""
 
 
 def barrier(cores: int) -> int:
@@ -44,3 +47,18 @@ def step(kernel: bool, loads: int, stores: int, rows: int) -> int:
     """Cycles of one step beside its kernel and beside waiting for SDRAM; rows: of all its transfers."""
     queues = (loads > 0) + (stores > 0)
     return STEP + KERNEL * kernel + QUEUE * queues + TRANSFER * (loads + stores) + ROW * rows
+
+
+def stream(kernel: str, words: int, receiving: bool = False) -> int:
+    """Cycles of `send`, `listen` or `receive`, waiting for others aside.
+
+    A phase of exchanges takes as long as its slowest core: in an exchange with one sender that is the sender, and its
+    receivers wait beside it; in a ring all cores send while they receive.
+
+    Args:
+        kernel: its name.
+        words: of the block; 0 for receive, which is not told.
+        receiving: a block of the same size comes in meanwhile.
+    """
+    word = PASS_ON_WORD if receiving else SEND_WORD
+    return {"send": SEND_BLOCK + word * words, "listen": LISTEN, "receive": RECEIVE}[kernel]

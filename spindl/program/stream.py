@@ -4,16 +4,21 @@ A block is up to 1,023 words. Each word is one packet with a 32-bit payload; its
 
     key[31:14] stream   key[13:10] block number modulo 16   key[9:0] place in the block
 
-Place 0 carries the block's head: its number of words (low 16 bits) and a 16-bit checksum of them (high 16 bits).
-Packets may come in any order and more than once. A receiver places by index, ignores repeats, and acknowledges a
-block when all of it is there; until then the sender keeps it, and sends again the places that the receiver names.
+Place 0 carries the block's head: its number of words (low 10 bits) and a checksum of them (high 22 bits). It is sent
+last: who gets it and lacks words knows that they are lost. Packets may come in any order and more than once. A
+receiver places by index, ignores repeats, and acknowledges a block when all of it is there and its checksum is right;
+until then the sender keeps it, sends again the places that the receiver names, and says the head again each
+millisecond.
 
 Data streams have even numbers; stream + 1 leads back, from the receivers to the sender, with the block's number:
 
     acknowledgement   place 0, payload = check << 16 | receiver
     request           first missing place, payload = 1 << 31 | check << 16 | number of places << 5 | receiver
 
-The check, 15 bits, is that of the block's key: a word whose key was changed on its way is not taken for an answer.
+The check of an acknowledgement is the upper 15 bits of the block's head; that of a request comes from the block's key.
+The checksum contains the number of the run (that of the host's command, equal on all cores), the words and their keys.
+So what is left in the network of a block with the same number, an earlier one or one of the step before, is never
+taken for a part of this block, and its acknowledgement never for that of this one.
 
 The kernels `send`, `listen` and `receive` of the runtime do this on the cores.
 """
@@ -25,8 +30,10 @@ from dataclasses import dataclass, field
 
 from spindl.program.errors import ProgramError
 
-STREAM_VERSION = 2
+STREAM_VERSION = 3
 """Raised whenever the key or the head changes."""
+RUN_FACTOR = 2654435761
+"""2^32 over the golden ratio: spreads the number of a run over the checksum."""
 STREAM_BITS, BLOCK_BITS, PLACE_BITS = 18, 4, 10
 LARGEST_BLOCK = (1 << PLACE_BITS) - 1
 BLOCK_NUMBERS = 1 << BLOCK_BITS
@@ -47,23 +54,34 @@ def key(stream: int, block: int, place: int) -> int:
     return stream << (BLOCK_BITS + PLACE_BITS) | block % BLOCK_NUMBERS << PLACE_BITS | place
 
 
-def checksum(words: Sequence[int]) -> int:
-    """Sum of the words' halves, each times its place, modulo 2^16 - 1: finds changed and exchanged words."""
-    return sum((2 * i + 1) * (w & 0xFFFF) + (2 * i + 2) * (w >> 16) for i, w in enumerate(words)) % 0xFFFF
+def head(stream: int, block: int, words: Sequence[int], run: int = 1) -> int:
+    """Number of words and checksum: the sum of the words, each times 2 key + 1, modulo 2^32, its upper 22 bits.
+
+    Damage stays unseen in one case of 2^22. Two words that took each other's places are found unless they differ by
+    a multiple of 2^31 over their distance.
+    """
+    first = key(stream, block, 1)
+    total = run * RUN_FACTOR + sum((2 * (first + i) + 1) * word for i, word in enumerate(words))
+    return total & 0xFFFFFFFF & ~LARGEST_BLOCK | len(words)
 
 
-def answer(stream: int, block: int, receiver: int, first: int = 0, places: int = 0) -> Packet:
-    """What a receiver (0 to 31) sends back: an acknowledgement, or a request for `places` places from `first` on."""
+def acknowledgement(stream: int, block: int, receiver: int, head: int) -> Packet:
+    """What a receiver (0 to 31) sends back when it has the block with this head."""
+    return key(stream + 1, block, 0), head >> 17 << 16 | receiver
+
+
+def request(stream: int, block: int, receiver: int, first: int, places: int) -> Packet:
+    """A receiver (0 to 31) asks for `places` places from `first` on."""
     check = (key(stream, block, 0) >> PLACE_BITS ^ 0x5A5A) & 0x7FFF
-    return key(stream + 1, block, first), (places > 0) << 31 | check << 16 | places << 5 | receiver
+    return key(stream + 1, block, first), 1 << 31 | check << 16 | places << 5 | receiver
 
 
-def packets(stream: int, block: int, words: Sequence[int]) -> list[Packet]:
-    """All packets of a block, its head first. Raises ProgramError for an empty or too long block."""
+def packets(stream: int, block: int, words: Sequence[int], run: int = 1) -> list[Packet]:
+    """All packets of a block, its head last. Raises ProgramError for an empty or too long block."""
     if not 1 <= len(words) <= LARGEST_BLOCK:
         raise ProgramError(f"a block of {len(words)} words; 1 to {LARGEST_BLOCK} are possible", f"stream {stream}")
-    head = checksum(words) << 16 | len(words)
-    return [(key(stream, block, place), word) for place, word in enumerate((head, *words))]
+    data = [(key(stream, block, place), word) for place, word in enumerate(words, 1)]
+    return [*data, (key(stream, block, 0), head(stream, block, words, run))]
 
 
 @dataclass
@@ -73,11 +91,13 @@ class Receiver:
     Attributes:
         stream: its number.
         block: number of the block that is being received.
+        run: number of the run.
         repeats, strays: packets that were there already, and packets of other streams or blocks.
     """
 
     stream: int
     block: int = 0
+    run: int = 1
     repeats: int = 0
     strays: int = 0
     _places: dict[int, int] = field(default_factory=dict)
@@ -100,7 +120,7 @@ class Receiver:
         """Places that have not come; [0] as long as not even the head has (the length is unknown until then)."""
         if 0 not in self._places:
             return [0]
-        return [place for place in range(1, (self._places[0] & 0xFFFF) + 1) if place not in self._places]
+        return [place for place in range(1, (self._places[0] & LARGEST_BLOCK) + 1) if place not in self._places]
 
     def finish(self) -> list[int]:
         """The complete block's words; afterwards the next block is received.
@@ -110,9 +130,8 @@ class Receiver:
         """
         if self.missing():
             raise ProgramError(f"block {self.block} lacks places {self.missing()[:8]}", f"stream {self.stream}")
-        head = self._places[0]
-        words = [self._places[place] for place in range(1, (head & 0xFFFF) + 1)]
-        if checksum(words) != head >> 16:
+        words = [self._places[place] for place in range(1, (self._places[0] & LARGEST_BLOCK) + 1)]
+        if head(self.stream, self.block, words, self.run) != self._places[0]:
             raise ProgramError(f"block {self.block} has another checksum", f"stream {self.stream}")
         self.block, self._places = self.block + 1, {}
         return words

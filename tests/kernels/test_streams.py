@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from spindl.program.image import Image
 from spindl.program.kernels import KERNELS
 from spindl.program.load import Setting
 from spindl.program.schedule import Schedule, Step, Tables, Transfer
+from spindl.program.stream import head
 from spindl.run.emu.direct import CONTROL, SDRAM, Result, stream_routes, walk_chips
 
 STREAM = 6
@@ -84,10 +87,29 @@ def test_blocks_of_all_sizes_reach_all_chips(image: Image) -> None:
     assert sent < 1.2 * sum(size + 1 for size in sizes), "hardly anything twice"
 
 
+def test_the_head_is_the_defined_one(image: Image) -> None:
+    sizes = [5, 1023, 64]
+    routes = stream_routes(parse_topology("spin3"), STREAM, ((0, 0), 0), {(0, 0): [1]})
+    memory = {SDRAM + block * BLOCK_BYTES: words_of(block, words) for block, words in enumerate(sizes)}
+    heads = [Transfer(OUT + 4 * block, Y + BLOCK_BYTES * (block % 2), 4) for block in range(3)]
+    takes = list(receiver(sizes, 0))
+    for block, at in enumerate(place for place, step in enumerate(takes) if step.stores):
+        takes[at] = replace(takes[at], stores=(*takes[at].stores, heads[block]))
+    schedules = [Schedule(steps, image.version) for steps in (sender(sizes, 1), tuple(takes))]
+    setting = Setting(SETTING.regions, time_out=60)
+    done = walk_chips(image, {(0, 0): schedules}, {(0, 0): memory}, setting, routes=routes)
+    done.check()
+    words = [np.frombuffer(words_of(block, count), "<u4").tolist() for block, count in enumerate(sizes)]
+    found = np.frombuffer(done.read(OUT, 12), "<u4").tolist()
+    assert found == [head(STREAM, block, each) for block, each in enumerate(words)]
+
+
 def test_lost_packets_are_sent_again(image: Image) -> None:
     sizes = [50, 1023, 200, 1, 700]
     done = broadcast(image, sizes, Faults(packet_loss=0.05, seed=3))
-    assert done.cores[0, 0][0].counters["packets_sent"] > sum(size + 1 for size in sizes)
+    counters = done.cores[0, 0][0].counters
+    assert counters["packets_sent"] - counters["packets_repeated"] == sum(size + 1 for size in sizes)
+    assert 0.05 * sum(sizes) < counters["packets_repeated"] < 0.5 * sum(sizes)
 
 
 def test_changed_keys_do_no_harm(image: Image) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from spindl.program import ProgramError
@@ -25,7 +25,7 @@ from spindl.program.schedule import (
     decode,
     encode,
 )
-from spindl.program.stream import LARGEST_BLOCK, Receiver, key, packets
+from spindl.program.stream import LARGEST_BLOCK, Receiver, acknowledgement, key, packets, request
 from spindl.run import RunError
 from spindl.run.counters import COUNTERS, Count, check_counts
 
@@ -135,7 +135,7 @@ def test_a_lost_packet_is_named_and_repaired(words: list[int], data: st.DataObje
     lost = data.draw(st.integers(0, len(sent) - 1))
     receiver = Receiver(3, 5)
     receiver.take(packet for place, packet in enumerate(sent) if place != lost)
-    assert receiver.missing() == [lost]
+    assert receiver.missing() == [sent[lost][0] % 1024]
     with pytest.raises(ProgramError, match="lacks places"):
         receiver.finish()
     receiver.take([sent[lost]])
@@ -145,12 +145,43 @@ def test_a_lost_packet_is_named_and_repaired(words: list[int], data: st.DataObje
 @given(st.lists(WORDS, min_size=1, max_size=20), st.data())
 def test_a_changed_word_is_found(words: list[int], data: st.DataObject) -> None:
     sent = packets(3, 5, words)
-    place = data.draw(st.integers(1, len(words)))
+    place = data.draw(st.integers(0, len(words) - 1))
     sent[place] = (sent[place][0], sent[place][1] ^ 1 << data.draw(st.integers(0, 31)))
     receiver = Receiver(3, 5)
     receiver.take(sent)
     with pytest.raises(ProgramError, match="checksum"):
         receiver.finish()
+
+
+@given(st.lists(WORDS, min_size=2, max_size=40), st.data())
+def test_exchanged_words_are_found(words: list[int], data: st.DataObject) -> None:
+    first, second = sorted(data.draw(st.sets(st.integers(0, len(words) - 1), min_size=2, max_size=2)))
+    change = (words[first] - words[second]) * 2 * (second - first)
+    assume((change + 1023) % 2**32 > 2046)  # its upper 22 bits differ in any case
+    sent = packets(3, 5, words)
+    sent[first], sent[second] = (sent[first][0], sent[second][1]), (sent[second][0], sent[first][1])
+    receiver = Receiver(3, 5)
+    receiver.take(sent)
+    with pytest.raises(ProgramError, match="checksum"):
+        receiver.finish()
+
+
+@given(st.lists(WORDS, min_size=1, max_size=40), st.integers(0, 2**24 - 1), st.integers(1, 1000))
+def test_what_is_left_of_another_run_is_not_taken(words: list[int], run: int, later: int) -> None:
+    """The same words, stream and block: only the run differs."""
+    stale, sent = packets(64, 0, words, run), packets(64, 0, words, run + later)
+    assert stale[-1] != sent[-1]
+    receiver = Receiver(64, 0, run + later)
+    receiver.take(stale)
+    with pytest.raises(ProgramError, match="checksum"):
+        receiver.finish()
+
+
+@given(st.lists(WORDS, min_size=1, max_size=40), st.integers(0, 2**24 - 1))
+def test_acknowledgements_of_the_run_before_are_others(words: list[int], run: int) -> None:
+    heads = [packets(64, 0, words, number)[-1][1] for number in (run, run + 1)]
+    assert acknowledgement(64, 0, 3, heads[0]) != acknowledgement(64, 0, 3, heads[1])
+    assert request(64, 0, 3, 0, 1)[1] >> 31 == 1 and acknowledgement(64, 0, 3, heads[0])[1] >> 31 == 0
 
 
 def test_keys_and_strays() -> None:

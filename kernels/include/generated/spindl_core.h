@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#define SPINDL_CORE_VERSION 1u
+#define SPINDL_CORE_VERSION 2u
 #define SPINDL_CORE_MAGIC 1128550483u
 #define SPINDL_TILES_START 4194304u
 #define SPINDL_TILES_END 4251648u
@@ -74,7 +74,7 @@ typedef struct {
     uint32_t routes; /* SDRAM address of router entries to set; only without SC&MP */
     uint32_t route_count; /* their number */
     uint32_t overlays; /* SDRAM address of the image's overlays; 0: none */
-    uint32_t command; /* sequence number << 8 | command */
+    uint32_t command; /* sequence number << 8 | command; the same number on all cores of a run */
     uint32_t answer; /* the last command that has been carried out; from here on the core writes */
     uint32_t error; /* number in ERRORS */
     uint32_t step; /* number of the step in the schedule */
@@ -101,8 +101,9 @@ typedef struct {
     uint32_t overlays_loaded; /* times that code was brought from SDRAM */
     uint32_t packets_sent; /* multicast packets sent */
     uint32_t packets_received; /* multicast packets received */
+    uint32_t packets_repeated; /* packets of blocks that were sent again */
 } spindl_core;
-typedef char spindl_core_size[sizeof(spindl_core) == 192 ? 1 : -1];
+typedef char spindl_core_size[sizeof(spindl_core) == 196 ? 1 : -1];
 
 typedef struct {
     uint32_t start; /* first SDRAM address */

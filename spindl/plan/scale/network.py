@@ -51,7 +51,7 @@ class Links:
 
 def links(cores: int, symbol: float = CHIP.symbol_time.value, hop: float = CHIP.hop_latency.value) -> Links:
     """The network with so many communication cores; symbol: seconds of one symbol of a link."""
-    return Links(1 / (SYMBOLS * symbol), CHIP.clock.value / costs.PACKET, cores, hop)
+    return Links(1 / (SYMBOLS * symbol), CHIP.clock.value / costs.PASS_ON_WORD, cores, hop)
 
 
 def reduce_seconds(words: int, chips: int, boards: int, net: Links) -> float:

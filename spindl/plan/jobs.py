@@ -70,6 +70,7 @@ class Job:
         reads: homes of the values it reads from memory.
         writes: homes of the values it leaves in memory.
         rounding: of kinds "rounding" and "loss".
+        first: jobs whose tiles it makes just before its own, so that they are not loaded again.
     """
 
     kind: str
@@ -77,6 +78,7 @@ class Job:
     reads: tuple[int, ...]
     writes: tuple[int, ...]
     rounding: Rounding | None = None
+    first: tuple[Job, ...] = ()
 
 
 @dataclass
@@ -135,7 +137,7 @@ def find_jobs(graph: Graph) -> tuple[tuple[Job, ...], Mapping[int, int]]:
         else:
             raise PlanError(f"no kernel computes {node.op} here", node.name, "run this model on the simulator")
     homes = {index: finder.at(index) for index in range(len(graph.nodes))}
-    return _ordered(graph, finder.jobs, homes), homes
+    return ordered(graph, finder.jobs, homes), homes
 
 
 def _free_moves(finder: _Finder) -> None:
@@ -336,7 +338,8 @@ def _last_maker(makers: list[int], reader: int) -> int:
     return makers[makers.index(reader) - 1] if reader in makers else makers[-1]
 
 
-def _ordered(graph: Graph, jobs: list[Job], homes: Mapping[int, int]) -> tuple[Job, ...]:
+def ordered(graph: Graph, jobs: list[Job], homes: Mapping[int, int]) -> tuple[Job, ...]:
+    """The jobs, each behind those that it needs. Raises PlanError if there is no such order."""
     needs = dependencies(graph, jobs, homes)
     done: dict[int, None] = {}
     waiting = list(range(len(jobs)))

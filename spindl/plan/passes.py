@@ -2,6 +2,7 @@
 
 share      the chip's part of the batch, and exchanges of sums (several chips)
 jobs       nodes that are computed together; homes of values (where nothing moves)
+join       jobs on elements that follow each other on the same tiles
 levels     the phase of each job: one behind the last that it needs
 numbers    sites, words of state; states, inputs and constants get their buffers
 tiles      each job becomes tasks: cuts of its result that fit a core
@@ -23,6 +24,7 @@ from spindl.plan.deal import Placed, deal, place_regions
 from spindl.plan.draft import Draft, Limits, Stored
 from spindl.plan.errors import PlanError, TooLarge
 from spindl.plan.jobs import Job, find_jobs, levels
+from spindl.plan.join import join_jobs
 from spindl.plan.layout import ELEMENT_BYTES, aligned, value_bytes
 from spindl.plan.memory import lives, place
 from spindl.plan.plan import Machine, Phase, Plan
@@ -45,6 +47,7 @@ def plan_step(graph: Graph, machine: Machine, chip: int = 0) -> Plan:
     """
     graph = share_of(graph, machine.chips)
     jobs, homes = find_jobs(graph)
+    jobs = join_jobs(graph, jobs, homes)
     jobs = with_exchanges(graph, jobs, machine.chips)
     phase_of = levels(graph, jobs, homes)
     draft = machine_draft(graph, homes, machine, chip)

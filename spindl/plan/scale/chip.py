@@ -17,13 +17,14 @@ from spindl.plan.deal import deal
 from spindl.plan.draft import Draft, Stored
 from spindl.plan.errors import PlanError, TooLarge
 from spindl.plan.jobs import Job, find_jobs, levels
+from spindl.plan.join import join_jobs
 from spindl.plan.memory import lives, place
 from spindl.plan.passes import fixed_regions, machine_draft, place_cores
 from spindl.plan.plan import Machine, Phase, Plan
 from spindl.plan.task import Task
 from spindl.plan.tiles.build import build
 
-CYCLES_PER_CALL = 250_000
+CYCLES_PER_CALL = 150_000
 """What a call is worth that is not made: schedule tables are a fifth of a chip's memory at full size."""
 OWNERS = frozenset({"update", "narrow", "squared_norm", "lars_rate", "batch_sum"})
 """Kinds of jobs that the owners of shards, or a tree over the chips, do."""
@@ -55,6 +56,7 @@ def plan_chip(graph: Graph, machine: Machine) -> ChipPlan:
     if images != {1}:
         raise PlanError(f"{sorted(images)} images on a chip", "plan", "use as many images as chips")
     jobs, homes = find_jobs(graph)
+    jobs = join_jobs(graph, jobs, homes)
     levels_of = levels(graph, jobs, homes)
     kept = [(_own_part(graph, job), level) for job, level in zip(jobs, levels_of, strict=True)]
     kept = [(job, level) for job, level in kept if job.kind not in OWNERS and job.nodes]

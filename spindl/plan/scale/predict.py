@@ -181,7 +181,7 @@ def _exchanged(chip: Chip) -> list[tuple[int, int, int]]:
     nodes, phases = chip.planned.plan.graph.nodes, chip.planned.phase_jobs
     result = []
     for phase, jobs in enumerate(phases):
-        made = {i for job in jobs if job.kind == "sums" for i in job.writes}
+        made = {i for job in jobs for each in (*job.first, job) if each.kind == "sums" for i in each.nodes}
         readers = (k for k in range(phase + 1, len(phases)) if any(made & {*job.reads} for job in phases[k]))
         needed = next(readers, None)
         if needed is not None:

@@ -20,7 +20,7 @@ from spindl.plan.tiles.images import (
     move_tasks,
     softmax_tasks,
 )
-from spindl.plan.tiles.pixels import affine_tasks, sums_tasks
+from spindl.plan.tiles.pixels import pixel_tasks
 from spindl.plan.tiles.update import lars_rate_tasks, norm_tasks, update_tasks
 from spindl.plan.tiles.windows import max_pool_gradient_tasks, max_pool_tasks, window_sum_tasks
 
@@ -32,7 +32,7 @@ BUILDERS: dict[str, Builder] = {
     "loss": loss_tasks,
     "batch_sum": batch_sum_tasks,
     "move": move_tasks,
-    "sums": sums_tasks,
+    "sums": pixel_tasks,
     "channels": channel_tasks,
     "update": update_tasks,
     "squared_norm": norm_tasks,
@@ -44,8 +44,8 @@ BUILDERS: dict[str, Builder] = {
 """By kind of job."""
 ROUNDINGS: dict[str, Builder] = {
     **FLAT_ROUNDINGS,
-    "affine": affine_tasks,
-    "affine_pair": affine_tasks,
+    "affine": pixel_tasks,
+    "affine_pair": pixel_tasks,
     "max_pool_gradient": max_pool_gradient_tasks,
     "window_sum": window_sum_tasks,
     "window_sum_gradient": window_sum_tasks,
@@ -67,7 +67,7 @@ def build(draft: Draft, number: int, job: Job) -> list[Task]:
     if kind == "rounding":
         assert job.rounding is not None
         kind = draft.node(job.rounding.producer).op
-        builder = ROUNDINGS.get(kind)
+        builder = pixel_tasks if job.first else ROUNDINGS.get(kind)
     if builder is None:
         node = draft.node(job.nodes[0])
         raise PlanError(f"no tasks for {kind}", node.name, "run this model on the simulator")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,7 +62,7 @@ from spindl.record import (
 from spindl.record.progress import Display, choose_display
 from spindl.record.run_folder import check_space, locked, noted_signals
 from spindl.report.folder import try_report
-from spindl.run import Session, open_session
+from spindl.run import RunError, Session, open_session
 from spindl.train import (
     Formats,
     ParameterGroup,
@@ -208,6 +208,7 @@ class Trainer:
             RunFolderError: the run folder cannot be written, is in use, or holds another run.
             StateError: the checkpoint to resume from is damaged or belongs to another model.
             DataError: a picture cannot be read, when its batch is due.
+            RunError: the executor cannot go on; what was done since the last checkpoint is lost.
         """
         display = choose_display(self._show)
         with ExitStack() as stack:
@@ -243,15 +244,26 @@ class Trainer:
                 run.save()
             try:
                 epochs = run.train(list(past))
-            finally:
-                self.state = run.snapshot()
-                self.sync()
+            except RunError:
+                kept = None if checkpoints is None else checkpoints.latest()
+                display.note(f"the executor stopped; the last checkpoint: {kept or 'none'}")
+                with suppress(RunError):  # a machine that stopped in a step holds no State any more
+                    self._take_back(run)
+                raise
+            except BaseException:
+                self._take_back(run)
+                raise
+            self._take_back(run)
             if self.run_dir is not None:
                 self._write_weights(self.run_dir)
                 failed = try_report(self.run_dir)
                 if failed:
                     display.note(failed)
         return Record(self.executor, self.run_dir, tuple(epochs))
+
+    def _take_back(self, run: Loop) -> None:
+        self.state = run.snapshot()
+        self.sync()
 
     def evaluate(self, data: Any) -> Evaluation:
         """Loss and accuracy over a dataset (as in `test`) with the weights as they are."""

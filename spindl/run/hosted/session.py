@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from spindl.graph.operations import Value
@@ -24,7 +25,7 @@ class HostedSession:
         self._program = program
         self._values = dict(state.values)
         self._running: LoadedMachine | None = None
-        self._at: str | None = None  # the graph in whose memory the states are
+        self._fresh: list[str] = []  # graphs in whose memory the present states are
         self._stopped = False  # a step failed: what the machine holds is not a State
 
     def connect(self) -> tuple[Host, Topology]:
@@ -38,24 +39,25 @@ class HostedSession:
             raise RunError(f"graph '{graph}' has no plan", "program", "plan it for the machine first")
         if self._running is None:
             self._running = LoadedMachine(*self.connect(), self._program)
-        if self._at != graph:
+        if graph not in self._fresh:
             self._values |= self._states()
             self._running.write_states(graph, self._values)
-            self._at = graph
+            self._fresh.append(graph)
         return self._running
 
     def _states(self) -> dict[str, Value]:
         """The states on the machine. Raises RunError after a step that failed."""
         if self._stopped:
             raise RunError("the machine stopped in a step", "machine", "go on from the last checkpoint")
-        if self._running is None or self._at is None:
+        if self._running is None or not self._fresh:
             return {}
-        return self._running.read_states(self._at)
+        return self._running.read_states(self._fresh[0])
 
     def step(self, graph: str, inputs: Mapping[str, Value], commit: Commit = "all") -> dict[str, Value]:
-        """One step of a graph."""
+        """One step of a graph. One without updates, such as an evaluation, moves no states."""
         machine = self._ready(graph)
-        before = self._states() if commit == "none" else None
+        updates = self._program.graphs[graph].updates
+        before = self._states() if commit == "none" and updates else None
         machine.write_inputs(graph, inputs)
         self._stopped = True
         machine.run(graph, "all" if commit == "all" else "sites")
@@ -63,6 +65,8 @@ class HostedSession:
         outputs = machine.read_outputs(graph)
         if before is not None:
             machine.write_states(graph, before)
+        elif updates:
+            self._fresh = [graph]
         return outputs
 
     def results(self) -> list[tuple[XY, int, CoreResult]]:
@@ -75,11 +79,13 @@ class HostedSession:
 
     def close(self) -> None:
         """Stops the cores. Closing twice is allowed."""
-        if self._running is not None:
-            try:
-                if not self._stopped:
-                    self._values |= self._states()
+        if self._running is None:
+            return
+        try:
+            if not self._stopped:
+                self._values |= self._states()
+            with suppress(RunError) if self._stopped else nullcontext():  # why it stopped has been said
                 self._running.stop()
-            finally:
-                running, self._running, self._at = self._running, None, None
-                running.host.close()
+        finally:
+            running, self._running, self._fresh = self._running, None, []
+            running.host.close()

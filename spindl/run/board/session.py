@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from spindl.run.hosted.live import Found
 
 
+_PROBED: dict[str, Topology] = {}
+"""What probes have found in this process, by address: SC&MP goes on listing parts that failed them."""
+
+
 def _connect(name: MachineName) -> Host:
     """The machine of a name, booted. Raises RunError if it cannot be had."""
     if find_spec("spinnman") is None:
@@ -54,7 +58,11 @@ def read_machine(name: MachineName, thorough: bool = True) -> Found:
 
         topology = read_topology(host)
         check_free(host)
-        return probe(host, topology) if thorough else Found(topology, (), 0, 0)
+        if not thorough:
+            return Found(topology, (), 0, 0)
+        found = probe(host, topology)
+        _PROBED[host.address] = found.topology
+        return found
 
 
 def stop_programs(name: MachineName) -> tuple[int, ...]:
@@ -83,7 +91,10 @@ class BoardSession(HostedSession):
             topology = read_topology(host)
             check_free(host)
             if self._name.source == "file":
-                _check_same(load_machine(Path(self._name.what)).topology, topology, self._name.what)
+                written = load_machine(Path(self._name.what)).topology
+                _check_same(written, topology, self._name.what)
+                topology = written
+            topology = _PROBED.get(host.address, topology)
         except BaseException:
             host.close()
             raise

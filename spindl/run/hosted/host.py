@@ -27,6 +27,7 @@ from spinnman.model.enums import CPUState
 from spinnman.transceiver import create_transceiver_from_hostname
 
 from spindl.machine.topology import XY
+from spindl.program.load import CoreName
 from spindl.run.hosted.transfers import FEW_RETRIES, SHORT_TIME_OUT, Piece, SilentChips, Span, Transfers
 from spindl.run.interface import RunError
 
@@ -188,6 +189,13 @@ class Host:
         """Seconds since SC&MP's start, in the machine's own time."""
         (data,) = self.read([((0, 0), SYSTEM_VARIABLES + CLOCK_MS, 8)])
         return int.from_bytes(data, "little") / 1000
+
+    def core_names(self, xy: XY, working: int) -> list[CoreName]:
+        """A chip's cores for programs: those that SC&MP has numbered and that work (bits of physical cores)."""
+        numbers = self.numbers[xy]
+        return [
+            CoreName(p, numbers[p]) for p in range(1, len(numbers)) if numbers[p] != 0xFF and working >> numbers[p] & 1
+        ]
 
     # --- programs ----------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ One block of SDRAM per chip holds the data of each graph, then the schedules, th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from spindl.machine.topology import XY
@@ -20,7 +20,6 @@ from spindl.run.interface import RunError
 ALIGN = 64
 CORE_TIME_OUT = 5.0
 """Seconds that a core waits for others, or for its DMA, before it stops with an error."""
-_NO_CORE = 0xFF
 
 
 @dataclass(frozen=True)
@@ -86,13 +85,15 @@ class Layout:
         return chip_load(self.image, first, self.names, at, setting, chip=self.number)
 
 
-def lay_out(image: Image, xy: XY, physical: bytes, number: int, parts: Mapping[str, ChipProgram], chips: int) -> Layout:
+def lay_out(
+    image: Image, xy: XY, cores: Sequence[CoreName], number: int, parts: Mapping[str, ChipProgram], chips: int
+) -> Layout:
     """Where everything of a chip will lie.
 
     Args:
         image: the program of the cores.
         xy: the chip.
-        physical: physical number of each virtual core.
+        cores: its working ones; the first of them are used.
         number: of the chip among `chips`.
         parts: its program of each graph.
         chips: how many there are.
@@ -103,14 +104,14 @@ def lay_out(image: Image, xy: XY, physical: bytes, number: int, parts: Mapping[s
     counts = {len(part.schedules["all"]) for part in parts.values()}
     if len(counts) != 1:
         raise RunError("the graphs of the program are planned for different numbers of cores", "program")
-    wanted, there = counts.pop(), sum(each != _NO_CORE for each in physical[1:])
-    if there < wanted:
+    wanted = counts.pop()
+    if len(cores) < wanted:
         raise RunError(
-            f"{wanted} cores are wanted, {there} work",
+            f"{wanted} cores are wanted, {len(cores)} work",
             f"chip {xy}",
             "read the machine again, and plan for what is there",
         )
-    names = tuple(CoreName(core, physical[core]) for core in range(1, wanted + 1))
+    names = tuple(cores[:wanted])
     at = 0
     offsets: dict[str, int] = {}
     places: dict[tuple[str, str, int], int] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from time import monotonic, sleep
 from typing import TypeVar
 
@@ -62,10 +62,8 @@ class LoadedMachine:
         places = [part.xy for part in next(iter(program.chips.values()))]
         if any([part.xy for part in parts] != places for parts in program.chips.values()):
             raise RunError("the graphs of the program are planned for different chips", "program")
-        absent = sorted(set(places) - {(place.x, place.y) for place in topology.places})
-        if absent:
-            raise RunError(f"the machine has no chips {absent}", "machine", "plan for this machine")
-        self.chips = self._load(places, program)
+        _check_fits(program, places, topology)
+        self.chips = self._load(places, program, topology)
         self._cores = [(*each.xy, name.virtual) for each in self.chips for name in each.names]
         self._load_routes(program)
         self._dropped = host.dropped(each.xy for each in self.chips)
@@ -73,12 +71,13 @@ class LoadedMachine:
         self._sequence = 1
         self._given: tuple[str, str] | None = None  # graph and commit whose schedules the records name
 
-    def _load(self, places: list[XY], program: Program) -> tuple[LoadedChip, ...]:
+    def _load(self, places: list[XY], program: Program, topology: Topology) -> tuple[LoadedChip, ...]:
+        working = {(place.x, place.y): place.working_cores for place in topology.places}
         layouts = [
             lay_out(
                 self._image,
                 xy,
-                self.host.numbers[xy],
+                self.host.core_names(xy, working[xy]),
                 number,
                 {graph: parts[number] for graph, parts in program.chips.items()},
                 len(places),
@@ -116,7 +115,7 @@ class LoadedMachine:
         for state, signal in (("READY", "START"), ("PAUSED", None)):
             late = self.host.wait_for(self._cores, APPLICATION, state, START_SECONDS)
             if late:
-                raise self._stopped(f"{len(late)} of {len(self._cores)} cores have not started")
+                raise self._stopped(f"{len(late)} of {len(self._cores)} cores have not started", late.keys())
             if signal:
                 self.host.signal(APPLICATION, signal)
 
@@ -239,8 +238,8 @@ class LoadedMachine:
                 found.append((each.xy, name.virtual, name.physical, core_result(data, text, b"")))
         return found
 
-    def _stopped(self, reason: str) -> MachineStopped:
-        """The post-mortem, of those chips that answer."""
+    def _stopped(self, reason: str, of: Collection[Core] = ()) -> MachineStopped:
+        """The post-mortem: of some cores, or of all whose chips answer."""
         silent = self.host.silent([each.xy for each in self.chips])
         here = tuple(each for each in self.chips if each.xy not in silent)
         names: list[Core] = [(*each.xy, name.virtual) for each in here for name in each.names]
@@ -248,6 +247,7 @@ class LoadedMachine:
         cores = [
             CoreLeft(xy, virtual, physical, states[*xy, virtual], result, result.text)
             for xy, virtual, physical, result in self._results(here)
+            if not of or (*xy, virtual) in of
         ]
         dropped = {xy: n - self._dropped[xy] for xy, n in self.host.dropped([each.xy for each in here]).items()}
         return MachineStopped(reason, cores, dropped, silent, self.host.address)
@@ -255,6 +255,18 @@ class LoadedMachine:
     def stop(self) -> None:
         """Stops the cores' program and frees its memory."""
         self.host.stop(APPLICATION)
+
+
+def _check_fits(program: Program, places: list[XY], topology: Topology) -> None:
+    """Raises RunError if the Program uses chips or links that the machine has not."""
+    there = {(place.x, place.y): place for place in topology.places}
+    absent = sorted(set(places) - there.keys())
+    if absent:
+        raise RunError(f"the machine has no chips {absent}", "machine", "plan for this machine")
+    for xy, entries in chip.router_entries(program).items():
+        dead = sorted({link for entry in entries for link in entry.links if there[xy].neighbours[link] is None})
+        if dead:
+            raise RunError(f"the plan sends over links {dead} of chip {xy}, which are dead", "machine", "plan anew")
 
 
 class _Asked:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent / "spindl"
 
 ALLOWED = {
     "number": set(),
-    "plan": {"graph", "number", "machine", "program", "_kernels"},
+    "plan": {"graph", "number", "machine", "program", "_kernels", "_planner"},
     "machine": set(),
     "data": set(),
     "graph": {"number"},

@@ -1,27 +1,38 @@
-"""What a plan will take: cycles of each phase and core, from the kernels' own cost functions and a model of DMA.
-
-A core's DMA engine works through its queue at the engine's rate; the chip's SDRAM serves all engines together, so that
-transfers are slower while many cores load. Constants come from spindl.machine and spindl.program.costs.
+"""What a plan will take: cycles, bytes and packets of each phase and core, from the kernels' own cost functions and a
+walk through the schedules (`spindl.plan.walk`). Constants come from spindl.machine and spindl.program.costs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from spindl.machine import CHIP
 from spindl.plan.ask import cycles
 from spindl.plan.deal import Placed
-from spindl.plan.plan import Phase, Plan
+from spindl.plan.plan import Plan
 from spindl.plan.task import Call, Task
+from spindl.plan.walk import (
+    BEGIN,
+    CODE,
+    CODE_END,
+    DMA,
+    DMA_END,
+    END,
+    KERNEL,
+    KERNEL_END,
+    MEET,
+    MEET_END,
+    CoreStep,
+    Walk,
+    core_steps,
+    walk,
+)
 from spindl.program import costs
-from spindl.program.overlays import overlay_of
-from spindl.program.schedule import STEP, TRANSFER
 
-_CLOCK = CHIP.clock.value
-_ENGINE = CHIP.dma_bandwidth.value / _CLOCK
-"""Bytes per cycle of one core's DMA engine."""
+STREAMS = frozenset({"send", "listen", "receive"})
+"""Kernels whose time is that of the network."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +41,10 @@ class PhaseCost:
 
     Attributes:
         name: of the phase.
-        cycles: until the last core arrives at its end, barrier included.
+        cycles: from the end of the phase before, when its last core was done, to the end of this one.
         kernel: cycles of kernels, of the core with the most.
-        read, written: bytes of SDRAM, of all cores.
+        read, written: bytes of SDRAM, of all cores; schedules and code are not in them.
+        packets: sent to other chips, acknowledgements included.
         nodes: kernel cycles by node of the graph, of all cores.
     """
 
@@ -41,100 +53,152 @@ class PhaseCost:
     kernel: int
     read: int
     written: int
+    packets: int
     nodes: Mapping[int, int]
 
 
-Activity = Literal["runtime", "wait", "kernel", "load", "store", "overlay"]
-"""What a span of time goes to: the core's first three, or a transfer of its DMA engine; overlay: a kernel's code."""
+Activity = Literal["runtime", "wait", "barrier", "kernel", "load", "store", "overlay"]
+"""What a span of time goes to: the core's first four, or a transfer of its DMA engine; overlay: a kernel's code."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Something that a core (or its DMA engine) does from `start` to `end`, in cycles since its phase began.
+    """Something that a core (or its DMA engine) does from `start` to `end`, in cycles since the step began.
 
     Attributes:
         activity: what.
-        placed, call: the task and the call that it is for.
+        placed, call: the task and the call that it is for; None: the core only meets the others.
         move: number of the move among the call's loads or stores, for transfers.
     """
 
     activity: Activity
     start: float
     end: float
-    placed: Placed
-    call: Call
+    placed: Placed | None
+    call: Call | None
     move: int = 0
 
 
-_Record = Callable[[Span], None]
+@dataclass(frozen=True)
+class Forecast:
+    """A plan's step as the planner foresees it: what each phase takes, and when each core does what."""
+
+    phases: tuple[PhaseCost, ...]
+    walk: Walk
 
 
-def _unrecorded(span: Span) -> None:
-    """A prediction needs no spans."""
+def forecast(
+    plan: Plan,
+    bandwidth: float = CHIP.sdram_bandwidth.value,
+    slower: float = 1.0,
+    counted: bool = False,
+    first: bool = False,
+) -> Forecast:
+    """The cost of every phase.
 
-
-def time_line(plan: Plan) -> tuple[tuple[tuple[Span, ...], ...], ...]:
-    """What each core does in each phase, in the order of time: the same walk that `predict` sums up."""
+    Args:
+        plan: of one chip; the others are taken to do the same at the same time.
+        bandwidth: of SDRAM in bytes/s.
+        slower: factor on the kernels' own cycles.
+        counted: the cores write step counters.
+        first: the cores meet their schedules for the first time, and check them.
+    """
     known: dict[tuple[object, ...], int] = {}
-    result = []
-    there = [0] * plan.machine.cores
-    for phase in plan.phases:
-        calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
-        kernels = [[_kernel(call, known) for call in each] for each in calls]
-        brings = [_brings(each, there, core) for core, each in enumerate(calls)]
-        _, rate, crowded = _rates(phase, kernels, brings)
-        cores = []
-        for tasks, each, codes in zip(phase.cores, kernels, brings, strict=True):
-            spans: list[Span] = []
-            _walk(tasks, each, codes, rate, crowded, spans.append)
-            cores.append(tuple(spans))
-        result.append(tuple(cores))
-    return tuple(result)
+    steps = [core_steps(plan, core) for core in range(plan.machine.cores)]
+    kernels = [[round(slower * each) for each in _kernels(mine, known)] for mine in steps]
+    walked = walk(plan, steps, kernels, bandwidth, counted, first)
+    ends = [0.0] * len(plan.phases)
+    for mine, taken in zip(steps, walked.taken, strict=True):
+        for step, end in zip(mine, taken[:, END], strict=True):
+            ends[step.phase] = max(ends[step.phase], float(end))
+    own: list[list[list[tuple[Call, int]]]] = [[[] for _ in steps] for _ in plan.phases]
+    for core, (mine, times) in enumerate(zip(steps, kernels, strict=True)):
+        for step, time in zip(mine, times, strict=True):
+            if step.call is not None:
+                own[step.phase][core].append((step.call, time))
+    phases = [
+        _phase_cost(phase.name, round(end) - round(start), cores)
+        for phase, start, end, cores in zip(plan.phases, [0.0, *ends], ends, own, strict=False)
+    ]
+    return Forecast(tuple(phases), walked)
 
 
-def _rates(
-    phase: Phase,
-    kernels: Sequence[Sequence[int]],
-    brings: Sequence[Sequence[bool]],
-    sdram: float = CHIP.sdram_bandwidth.value / _CLOCK,
-) -> tuple[float, float, float]:
-    """(cycles of the phase, bytes per cycle of an engine, the same while all cores load)."""
-    calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
-    usual = [call for each in calls for call in each if call.condition is None]
-    moved = sum(move.bytes * move.rows for call in usual for move in (*call.loads, *call.stores))
-    busy = max(1, sum(1 for each in calls if each))
-    crowded = sdram / busy
-    walk, rate = 0.0, crowded
-    for _ in range(3):  # how busy SDRAM is depends on how long the phase takes
-        others = min(1.0, moved / sdram / walk) * (busy - 1) / busy if walk else 1.0
-        rate = min(_ENGINE, max(crowded, sdram * (1 - others)))
-        walk = max(
-            (_walk(*core, rate, crowded) for core in zip(phase.cores, kernels, brings, strict=True)), default=0.0
-        )
-    return walk, rate, crowded
+def _phase_cost(name: str, length: int, cores: Sequence[Sequence[tuple[Call, int]]]) -> PhaseCost:
+    nodes: dict[int, int] = {}
+    read = written = packets = 0
+    for call, time in (each for core in cores for each in core):
+        nodes[call.node] = nodes.get(call.node, 0) + time
+        packets += packets_of(call)
+        if call.condition is None:
+            read += sum(move.bytes * move.rows for move in call.loads)
+            written += sum(move.bytes * move.rows for move in call.stores)
+    most = max((sum(time for _, time in core) for core in cores), default=0)
+    return PhaseCost(name, length, most, read, written, packets, nodes)
 
 
 def predict(plan: Plan, bandwidth: float = CHIP.sdram_bandwidth.value, slower: float = 1.0) -> tuple[PhaseCost, ...]:
-    """The cost of every phase; bandwidth: of SDRAM in bytes/s; slower: factor on the kernels' own cycles."""
-    known: dict[tuple[object, ...], int] = {}
+    """The cost of every phase; see `forecast`."""
+    return forecast(plan, bandwidth, slower).phases
+
+
+def packets_of(call: Call) -> int:
+    """Packets that a call sends: the words of a block and its head, or an acknowledgement."""
+    if call.kernel == "send":
+        words = call.arguments["words"]
+        assert isinstance(words, int)
+        return words + 1
+    return int(call.kernel == "receive")
+
+
+def time_line(walked: Walk) -> tuple[tuple[Span, ...], ...]:
+    """What each core and its DMA engine do, in the order of the steps."""
     result = []
-    there = [0] * plan.machine.cores  # the overlay in each core's window
-    for number, phase in enumerate(plan.phases):
-        calls = [[call for placed in tasks for call in placed.task.calls] for tasks in phase.cores]
-        kernels = [[round(slower * _kernel(call, known)) for call in each] for each in calls]
-        brings = [_brings(each, there, core) for core, each in enumerate(calls)]
-        usual = [call for each in calls for call in each if call.condition is None]
-        read = sum(move.bytes * move.rows for call in usual for move in call.loads)
-        written = sum(move.bytes * move.rows for call in usual for move in call.stores)
-        walk, _, _ = _rates(phase, kernels, brings, bandwidth / _CLOCK)
-        barrier = costs.barrier(plan.machine.cores) if number else 0
-        nodes: dict[int, int] = {}
-        for each, times in zip(calls, kernels, strict=True):
-            for call, time in zip(each, times, strict=True):
-                nodes[call.node] = nodes.get(call.node, 0) + time
-        most = max((sum(each) for each in kernels), default=0)
-        result.append(PhaseCost(phase.name, round(walk) + barrier, most, read, written, nodes))
+    for mine, taken, moved in zip(walked.steps, walked.taken, walked.moved, strict=True):
+        spans: list[Span] = []
+        transfer = 0
+        for step, row in zip(mine, taken.tolist(), strict=True):
+            spans += _spans(step, row)
+            call = step.call
+            if call is None or call.condition is not None:
+                continue
+            if row[CODE_END] > row[CODE]:
+                spans.append(Span("overlay", row[CODE], row[CODE_END], step.placed, call))
+            for number in range(len(call.loads)):
+                start, end = moved[transfer].tolist()
+                spans.append(Span("load", start, end, step.placed, call, number))
+                transfer += 1
+            for number in range(len(call.stores)):
+                start, end = moved[transfer].tolist()
+                spans.append(Span("store", start, end, step.placed, call, number))
+                transfer += 1
+        result.append(tuple(spans))
     return tuple(result)
+
+
+def _spans(step: CoreStep, row: Sequence[float]) -> list[Span]:
+    """What the core does in a step. Its waits for DMA are drawn as one, at the end of the last."""
+    spans: list[Span] = []
+    now = row[BEGIN]
+
+    def until(activity: Activity, end: float) -> None:
+        nonlocal now
+        if end > now:
+            spans.append(Span(activity, now, end, step.placed, step.call))
+            now = end
+
+    if row[MEET_END] > row[MEET]:
+        until("runtime", row[MEET])
+        until("barrier", row[MEET_END])
+    if row[DMA] and row[DMA_END] <= row[KERNEL]:
+        until("runtime", row[DMA_END] - row[DMA])
+        until("wait", row[DMA_END])
+    until("runtime", row[KERNEL])
+    until("kernel", row[KERNEL_END])
+    if row[DMA] and row[DMA_END] > row[KERNEL_END]:
+        until("runtime", row[DMA_END] - row[DMA])
+        until("wait", row[DMA_END])
+    until("runtime", row[END])
+    return spans
 
 
 def weighed(task: Task, known: dict[tuple[object, ...], int]) -> Task:
@@ -151,74 +215,42 @@ def total_cycles(phases: Sequence[PhaseCost]) -> int:
     return sum(phase.cycles for phase in phases)
 
 
+def _kernels(steps: Sequence[CoreStep], known: dict[tuple[object, ...], int]) -> list[int]:
+    """Cycles of the kernel of each step of a core.
+
+    A site that a core meets for the first time in a step costs a contraction some blocks through C. A block of a stream
+    is there when its sender, who began with the one before done, has sent it; all chips do alike.
+    """
+    times: list[int] = []
+    met: set[object] = set()
+    listened: dict[object, int] = {}  # slot -> when its block has come, by the cycles of this core's kernels
+    streams: dict[object, int] = {}  # stream -> the same of its last block
+    now = 0
+    for step in steps:
+        call, time = step.call, 0
+        if call is not None and call.kernel in STREAMS:
+            a, words = call.arguments, call.arguments.get("words", 0)
+            assert isinstance(words, int)
+            if call.kernel == "listen":
+                begin = max(now, streams.get(a["stream"], 0))
+                listened[a["slot"]] = streams[a["stream"]] = begin + costs.stream("send", words)
+            time = costs.stream(call.kernel, words, any(end > now for end in listened.values()))
+            if call.kernel == "receive":
+                time = max(time, listened.pop(a["slot"]) - now)
+        elif call is not None:
+            time = _kernel(call, known)
+            if call.kernel.startswith("convolution") and time and call.arguments["site"] not in met:
+                met.add(call.arguments["site"])
+                time += costs.LEARNING
+        times.append(time)
+        now += time
+    return times
+
+
 def _kernel(call: Call, known: dict[tuple[object, ...], int]) -> int:
-    if not call.kernel or call.condition is not None:  # conditional calls are for rare events
+    if not call.kernel or call.condition is not None or call.kernel in STREAMS:  # conditional calls: rare events
         return 0
     key = (call.kernel, *((name, v if isinstance(v, int) else v.offset % 8) for name, v in call.arguments.items()))
     if key not in known:
         known[key] = cycles(call.kernel, call.arguments)
     return known[key]
-
-
-def _brings(calls: Sequence[Call], there: list[int], core: int) -> list[bool]:
-    """Which calls have to bring their kernel's code into the core's window; `there` is kept up to date."""
-    result = []
-    for call in calls:
-        number = overlay_of(call.kernel) if call.condition is None else 0
-        result.append(number not in (0, there[core]))
-        there[core] = number or there[core]
-    return result
-
-
-def _walk(
-    tasks: Sequence[Placed],
-    kernels: Sequence[int],
-    brings: Sequence[bool],
-    rate: float,
-    crowded: float,
-    record: _Record = _unrecorded,
-) -> float:
-    """Cycles of one core for one phase; the first loads come while all cores load (`crowded`)."""
-    now, engine, asked = 0.0, 0.0, 0.0
-    stored = [0.0, 0.0]  # when the stores of the last two steps are done
-    number, early = 0, False
-    latency = CHIP.sdram_latency.value
-    for placed in tasks:
-        for place, call in enumerate(placed.task.calls):
-            skipped = call.condition is not None
-            loads = () if skipped else call.loads
-            stores = () if skipped else call.stores
-            rows = sum(move.rows for move in (*loads, *stores))
-            ordered = number == 0 or (place == 0 and placed.ordered) or skipped
-            block = STEP.layout.size + TRANSFER.layout.size * (len(call.loads) + len(call.stores))
-            begun = now if ordered or not early else asked
-            engine = max(engine, begun)
-            if brings[number]:
-                start = engine
-                engine += latency + costs.OVERLAY_BYTES / (rate if number else min(crowded, _ENGINE))
-                record(Span("overlay", start, engine, placed, call))
-            for k, move in enumerate(loads):
-                start = engine
-                engine += move.rows * latency + move.rows * move.bytes / (crowded if number == 0 else rate)
-                record(Span("load", start, engine, placed, call, k))
-            loaded = engine if loads or brings[number] else 0.0
-            start = now
-            now += costs.step(bool(call.kernel) and not skipped, len(loads), len(stores), rows) + block / 4
-            record(Span("runtime", start, now, placed, call))
-            start = now
-            now = max(now, loaded, stored[0])
-            record(Span("wait", start, now, placed, call))
-            asked, early = now, True
-            start = now
-            now += kernels[number]
-            record(Span("kernel", start, now, placed, call))
-            engine = max(engine, now)
-            for k, move in enumerate(stores):
-                start = engine
-                engine += move.rows * latency + move.rows * move.bytes / rate
-                record(Span("store", start, engine, placed, call, k))
-            stored = [stored[1], engine if stores else 0.0]
-            number += 1
-            if engine > now and placed is tasks[-1] and call is placed.task.calls[-1]:
-                record(Span("wait", now, engine, placed, call))
-    return max(now, engine)

@@ -5,7 +5,9 @@ tests/kernels/test_runtime_cycles.py compares these with the image; docs/kernels
 
 from __future__ import annotations
 
-STEP = 865
+from spindl.machine import CHIP
+
+STEP = 875
 """A step without transfers and kernel: fetching and checking its block, waiting for nothing."""
 KERNEL = 75
 """Calling a kernel."""
@@ -19,12 +21,23 @@ STEP_COUNTERS = 155
 """Writing a step's counters to SDRAM, where they are asked for."""
 CRC_WORD = 25
 """Checking a word of the schedule table, when a core meets the table for the first time."""
-OVERLAY_PER_BYTE, OVERLAY_SHARED_PER_BYTE, OVERLAY_BESIDE = 0.75, 1 / 3, 350
-"""Bringing code that waits in SDRAM: at the rate of the core's DMA engine; at that of the chip's SDRAM, which cores
-that do it together share; what of this passes beside the step's own work."""
-OVERLAY_BYTES = 2700
-"""An overlay's size, on average."""
-BARRIER, BARRIER_PER_CORE = 370, 28
+LEARNING = 2000
+"""What a contraction takes longer where its site is new to the core in this step: blocks with the largest sums yet."""
+CRC_TABLE = 20000
+"""Making the table for a CRC."""
+OVERLAY_BYTES = (3852, 2400, 2844, 3092, 2080, 2436, 1804)
+"""Code of each overlay of the image, by its number less 1."""
+ROW_LEAST = 40
+"""From the beginning of a row to that of the next one, at least, however short it is."""
+STEP_BEFORE = 100
+"""The part of STEP that comes before a step's barrier and loads."""
+STEP_OPEN = 400
+"""The part that checks the block of the next step, before its loads begin."""
+WAKE = 60
+"""From the interrupt that ends a wait to what the core does next."""
+START = 2500
+"""Before the first block is fetched: regions, header."""
+BARRIER, BARRIER_PER_CORE = 405, 15
 """From the arrival of the last core to the next step of all; cores of a chip that arrive together, fetch together."""
 LISTEN, RECEIVE = 560, 150
 """`listen`, and `receive` for a block that is complete; otherwise it waits as long as the block's sender takes."""
@@ -38,9 +51,13 @@ def barrier(cores: int) -> int:
     return BARRIER + BARRIER_PER_CORE * cores if cores > 1 else 0
 
 
-def overlay(size: int, cores: int) -> float:
-    """Cycles of bringing an overlay of `size` bytes while as many cores do the same."""
-    return size * max(OVERLAY_PER_BYTE, OVERLAY_SHARED_PER_BYTE * cores) - OVERLAY_BESIDE
+def check(table: int, cores: int) -> int:
+    """Cycles of checking a schedule of some bytes, when a core meets it for the first time.
+
+    All cores of a chip do it at once, some still with the image's overlays: the SDRAM may be slower than the sums.
+    """
+    loaded = (table + sum(OVERLAY_BYTES)) * cores * CHIP.clock.value / CHIP.sdram_bandwidth.value
+    return CRC_TABLE + max(CRC_WORD * table // 4, round(loaded) if cores > 2 else 0)
 
 
 def step(kernel: bool, loads: int, stores: int, rows: int) -> int:

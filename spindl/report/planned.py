@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from spindl.graph.graph import Graph
 from spindl.machine import CHIP, Fact
 from spindl.machine.energy import POWER, idle_watts
-from spindl.plan.cost import Span, predict, time_line
+from spindl.plan.cost import Forecast, Span, forecast, packets_of, time_line
 from spindl.plan.deal import Placed
 from spindl.plan.plan import Plan
 from spindl.plan.task import CORE, Call
 from spindl.program import costs
+from spindl.program.overlays import overlay_of
 from spindl.report.graphs import graph_costs, layers, stages
 from spindl.report.model import (
     STAGES,
@@ -119,48 +120,51 @@ def calls_of(plan: Plan, core: int) -> list[list[tuple[Placed, Call]]]:
     return [[(placed, call) for placed in phase.cores[core] for call in placed.task.calls] for phase in plan.phases]
 
 
-def predicted_times(plan: Plan) -> Times:
+def predicted_times(plan: Plan, foreseen: Forecast | None = None) -> Times:
     """Times as the planner predicts them."""
-    cores, named = range(plan.machine.cores), labels(plan.graph)
+    named, foreseen = labels(plan.graph), foreseen or forecast(plan)
     now = 0.0
     phases: list[Phase] = []
-    slices: list[list[Slice]] = [[] for _ in cores]
-    transfers: list[list[Transfer]] = [[] for _ in cores]
-    for phase, cost, lines in zip(plan.phases, predict(plan), time_line(plan), strict=True):
-        end = now + cost.cycles
-        for core, spans in enumerate(lines):
-            busy = [_slice(span, now, named) for span in spans if span.activity in _OF_CORES and span.end > span.start]
-            slices[core] += busy
-            transfers[core] += [_transfer(span, now) for span in spans if span.activity not in _OF_CORES]
-            free = busy[-1].end if busy else now
-            if end > free:
-                slices[core].append(Slice(free, end, "wait_barrier", "waiting at the barrier"))
-        phases.append(Phase(phase.name, now, end))
-        now = end
-    return Times(tuple(phases), tuple(CoreTimeline((0, 0), c, tuple(slices[c]), tuple(transfers[c])) for c in cores))
+    for cost in foreseen.phases:
+        phases.append(Phase(cost.name, now, now + cost.cycles))
+        now += cost.cycles
+    lines = []
+    for core, spans in enumerate(time_line(foreseen.walk)):
+        busy = [_slice(span, named) for span in spans if span.activity in _OF_CORES]
+        if busy and now > busy[-1].end:
+            busy.append(Slice(busy[-1].end, now, "wait_barrier", "waiting for the others"))
+        moves = sorted((_transfer(s) for s in spans if s.activity not in _OF_CORES), key=lambda each: each.start)
+        lines.append(CoreTimeline((0, 0), core, tuple(busy), tuple(moves)))
+    return Times(tuple(phases), tuple(lines))
 
 
 _OF_CORES: Mapping[str, tuple[Work, str]] = {
     "runtime": ("runtime", "runtime"),
     "wait": ("wait_dma", "waiting for DMA"),
+    "barrier": ("wait_barrier", "waiting at the barrier"),
     "kernel": ("kernel", ""),
 }
 
 
-def _slice(span: Span, begin: float, named: Labels) -> Slice:
-    layer, stage, of_call = named.of(span.placed, span.call)
+def _slice(span: Span, named: Labels) -> Slice:
     work, title = _OF_CORES[span.activity]
+    if span.placed is None or span.call is None or work == "wait_barrier":
+        return Slice(span.start, span.end, work, title)
+    layer, stage, of_call = named.of(span.placed, span.call)
     if span.activity == "kernel":
         work, title = of_call, span.call.kernel
-    return Slice(begin + span.start, begin + span.end, work, title, layer, stage)
+    return Slice(span.start, span.end, work, title, layer, stage)
 
 
-def _transfer(span: Span, begin: float) -> Transfer:
+def _transfer(span: Span) -> Transfer:
+    call = span.call
+    assert call is not None
     if span.activity == "overlay":
-        return Transfer(begin + span.start, begin + span.end, f"code of {span.call.kernel}", costs.OVERLAY_BYTES, False)
+        size = costs.OVERLAY_BYTES[overlay_of(call.kernel) - 1]
+        return Transfer(span.start, span.end, f"code of {call.kernel}", size, False)
     to_sdram = span.activity == "store"
-    move = (span.call.stores if to_sdram else span.call.loads)[span.move]
-    return Transfer(begin + span.start, begin + span.end, move.buffer, move.bytes * move.rows, to_sdram)
+    move = (call.stores if to_sdram else call.loads)[span.move]
+    return Transfer(span.start, span.end, move.buffer, move.bytes * move.rows, to_sdram)
 
 
 # --- costs -----------------------------------------------------------------------------------------------------------
@@ -184,9 +188,8 @@ def _step_costs(plan: Plan, timelines: Sequence[CoreTimeline]) -> list[StepCost]
                 size = sum(move.bytes * move.rows for move in (*call.loads, *call.stores))
                 if call.condition is None:
                     moved[layer, stage] = moved.get((layer, stage), 0) + size
-                words = call.arguments.get("words") if call.kernel == "send" else None
-                if isinstance(words, int):  # a packet for each word of a block, and one for its head
-                    sent[layer, stage] = sent.get((layer, stage), 0) + words + 1
+                if packets := packets_of(call):
+                    sent[layer, stage] = sent.get((layer, stage), 0) + packets
     spent: dict[tuple[str, Stage], list[float]] = {key: [0.0, 0.0, 0.0] for key in moved}
     alike = _alike(plan, timelines)
     for line in timelines:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
 import pytest
 
 from spindl.plan import machine_of, plan_step
-from spindl.plan.cost import predict, time_line, total_cycles
+from spindl.plan.cost import forecast, predict, time_line, total_cycles
 from spindl.program.core import TILES
 from spindl.report.errors import ReportError
 from spindl.report.graphs import graph_costs, layers, stages
@@ -51,7 +52,8 @@ def test_the_step_is_the_planners() -> None:
     moved = sum(cost.sdram_bytes or 0 for cost in step.costs)
     assert moved == sum(p.read + p.written for p in phases)
     spent = sum(s.end - s.start for line in step.timelines for s in line.slices if s.work in ("products", "kernel"))
-    assert spent == pytest.approx(sum(sum(p.nodes.values()) for p in phases))
+    called = sum(sum(p.nodes.values()) for p in phases)
+    assert called < spent < 1.05 * called  # calling them, and interrupts of transfers
 
 
 def test_time_lines_have_no_gaps_and_no_overlaps() -> None:
@@ -63,15 +65,19 @@ def test_time_lines_have_no_gaps_and_no_overlaps() -> None:
             assert piece.start == pytest.approx(now)
             assert piece.end > piece.start
             now = piece.end
-        assert now == step.cycles
+        assert now == pytest.approx(step.cycles, abs=1)
         for before, after in zip(line.transfers, line.transfers[1:], strict=False):
             assert before.end <= after.start + 1e-6
 
 
 def test_spans_of_a_phase_end_within_it() -> None:
     plan = small_plan()
-    for cost, cores in zip(predict(plan), time_line(plan), strict=True):
-        assert all(span.end <= cost.cycles + 1 for spans in cores for span in spans)
+    foreseen = forecast(plan)
+    ends = list(itertools.accumulate(cost.cycles for cost in foreseen.phases))
+    for steps, spans in zip(foreseen.walk.steps, time_line(foreseen.walk), strict=True):
+        phase_of = {id(step.call): step.phase for step in steps if step.call}
+        cores = [span for span in spans if span.activity in ("runtime", "wait", "barrier", "kernel") and span.call]
+        assert all(span.end <= ends[phase_of[id(span.call)]] + 1 for span in cores)
 
 
 def test_energy_adds_up() -> None:
@@ -111,8 +117,10 @@ def test_counters_of_cores_become_a_time_line() -> None:
     ]
     step = measured_report([plan], {(0, 0): counters}, "emu")
     assert step.origin.label == "measured on the emulator"
-    assert step.cycles == 150 * max(len(each) for each in counters)
-    assert sum(s.end - s.start for s in step.timelines[0].slices) == 150 * len(counters[0])
+    assert step.cycles >= 150 * max(len(each) for each in counters)
+    for line, each in zip(step.timelines, counters, strict=True):
+        spans = [s.end - s.start for s in line.slices if s.name != "not begun"]
+        assert sum(spans) == 150 * len(each)
     with pytest.raises(ReportError, match="its schedule has"):
         measured_report([plan], {(0, 0): [counters[0][1:], *counters[1:]]}, "emu")
     with pytest.raises(ReportError, match="counters of 0 chips"):

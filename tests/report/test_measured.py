@@ -24,8 +24,9 @@ def test_a_step_as_emulated_cores_counted_it(chips: int, cores: int) -> None:
     for line in step.timelines:
         counted = done.cores[line.chip][line.core].counters
         works = {work: sum(s.end - s.start for s in line.slices if s.work == work) for work in ("wait_dma", "stream")}
-        assert line.slices[-1].end == counted["cycles"]
-        assert works["wait_dma"] == counted["cycles_waiting_dma"]
+        begun = line.slices[0].end if line.slices[0].name == "not begun" else 0.0
+        assert line.slices[-1].end - begun == pytest.approx(counted["cycles"])
+        assert works["wait_dma"] <= counted["cycles_waiting_dma"]  # which also has waits before the first step
         kernels = sum(s.end - s.start for s in line.slices if s.work in ("products", "kernel"))
         assert kernels + works["stream"] == counted["kernel_cycles"]
         assert (works["stream"] > 0) == (chips > 1)

@@ -168,7 +168,9 @@ def test_one_value_and_equal_values_draw(tmp_path: Path) -> None:
 
 def test_modelled_beside_measured(tmp_path: Path) -> None:
     modelled = small_step()
-    costs = tuple(replace(cost, cycles=2 * (cost.cycles or 0)) for cost in modelled.costs)
+    costs = tuple(
+        replace(cost, cycles=2 * (cost.cycles or 0), waiting=2 * (cost.waiting or 0)) for cost in modelled.costs
+    )
     measured = replace(modelled, costs=costs, cycles=4 * modelled.cycles, origin=Origin("measured", "emu"))
     rows = differences(modelled, measured)
     assert rows[0] == ("the whole step", modelled.cycles, 4 * modelled.cycles)

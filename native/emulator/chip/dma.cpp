@@ -89,12 +89,13 @@ void Chip::run_dma(i64 end) {
         sdram_free_at = std::min(sdram_free_at, end + 64);
     }
     for (;;) {
+        const bool open = sdram_free_at < end;
         u32 first = cores_per_chip;
         for (u32 left = transferring; left != 0; left &= left - 1) {
             const u32 i = static_cast<u32>(std::countr_zero(left));
             const Dma& dma = peripherals[i].dma;
             if (!dma.active) transferring &= ~(1u << i);
-            if (!dma.active || dma.ready_at >= end) continue;
+            if (!dma.active || dma.ready_at >= end || (!open && dma.wants_sdram())) continue;
             if (first == cores_per_chip || dma.ready_at < peripherals[first].dma.ready_at) first = i;
         }
         if (first == cores_per_chip) return;
@@ -105,13 +106,7 @@ void Chip::run_dma(i64 end) {
             refresh(first, at);
             continue;
         }
-        const bool is_sdram = dma.current.system >> 24 < 0x80;
-        const i64 start = is_sdram ? std::max(dma.ready_at, sdram_free_at) : dma.ready_at;
-        if (start >= end) {
-            dma.ready_at = start;
-            continue;
-        }
-        dma_burst(first, start);
+        dma_burst(first, dma.wants_sdram() ? std::max(dma.ready_at, sdram_free_at) : dma.ready_at);
     }
 }
 

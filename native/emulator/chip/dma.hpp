@@ -25,6 +25,9 @@ struct Dma {
     bool interrupting() const { return (done > 0 && (global >> 10 & 1)) || (done > 1 && (global >> 11 & 1)); }
     bool erring() const { return (error && (global >> 15 & 1)) || (aborted && (global >> 16 & 1)); }
 
+    // What it waits for is a burst from or to SDRAM.
+    bool wants_sdram() const { return active && current.bytes_left != 0 && current.system >> 24 < 0x80; }
+
     u32 status(u32 core) const {
         return (active ? 1u : 0) | (queued ? 4u : 0) | (done > 0 ? 1u << 10 : 0) | (done > 1 ? 1u << 11 : 0) |
                (error ? 1u << 15 : 0) | (aborted ? 1u << 16 : 0) | core << 24;

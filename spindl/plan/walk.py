@@ -1,0 +1,154 @@
+"""When each core of a chip does what: the plan's steps through a discrete-event model of the cores' runtime.
+
+The model (native/planner/walk.cpp) is the walker of kernels/rt, step by step: blocks are fetched ahead, loads run
+beside the kernel before, stores beside the one behind, interrupts of rows lengthen kernels, code is brought when
+another overlay is needed, cores meet at barriers. The DMA engines of the chip share its SDRAM at every moment. The
+constants are in spindl.program.costs and spindl.machine.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spindl import _planner
+from spindl.machine import CHIP
+from spindl.plan.deal import Placed
+from spindl.plan.plan import Plan
+from spindl.plan.task import Call
+from spindl.program import costs
+from spindl.program.kernels import KERNELS
+from spindl.program.overlays import overlay_of
+from spindl.program.schedule import HEADER, STEP, TRANSFER
+
+_CLOCK = CHIP.clock.value
+_BARRIER, _ORDERED, _LEFT_OUT = 1, 2, 4
+BEGIN, END, CODE, CODE_END, MEET, MEET_END, DMA, DMA_END, KERNEL, KERNEL_END = range(10)
+"""Columns of `Walk.taken`."""
+
+
+@dataclass(frozen=True)
+class CoreStep:
+    """One step of a core's schedule: its phase, its call (None: it only meets the others), how it begins."""
+
+    phase: int
+    placed: Placed | None
+    call: Call | None
+    barrier: bool = False
+    ordered: bool = False
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The times of a chip, cycles since the start of the step.
+
+    Attributes:
+        steps: of each core.
+        taken: of each core, a row per step, columns BEGIN to KERNEL_END.
+        moved: of each core, a row per transfer (loads, then stores, step by step): begin and end.
+    """
+
+    steps: tuple[tuple[CoreStep, ...], ...]
+    taken: tuple[NDArray[np.float64], ...]
+    moved: tuple[NDArray[np.float64], ...]
+
+
+def core_steps(plan: Plan, core: int) -> tuple[CoreStep, ...]:
+    """The steps of a core's schedule, as `spindl.plan.emit` writes them."""
+    steps: list[CoreStep] = []
+    for number, phase in enumerate(plan.phases):
+        calls = [(placed, call) for placed in phase.cores[core] for call in placed.task.calls]
+        if not calls:
+            steps.append(CoreStep(number, None, None, number > 0))
+        for place, (placed, call) in enumerate(calls):
+            ordered = placed.ordered and call is placed.task.calls[0]
+            steps.append(CoreStep(number, placed, call, number > 0 and place == 0, ordered))
+    return tuple(steps)
+
+
+def walk(
+    plan: Plan,
+    steps: Sequence[Sequence[CoreStep]],
+    kernels: Sequence[Sequence[int]],
+    sdram: float = CHIP.sdram_bandwidth.value,
+    counted: bool = False,
+    first: bool = False,
+) -> Walk:
+    """Times of a plan's steps.
+
+    Args:
+        plan: the plan.
+        steps: of each core; see `core_steps`.
+        kernels: predicted cycles of the kernel of each step of each core.
+        sdram: bytes/s of the chip's SDRAM.
+        counted: the cores write step counters.
+        first: the cores meet their schedules for the first time, and check them.
+    """
+    rows, transfers, begins, starts = [], [], [0], []
+    for mine, cycles in zip(steps, kernels, strict=True):
+        there, table = 0, HEADER.layout.size
+        for step, kernel in zip(mine, cycles, strict=True):
+            row, moves, there = _row(step, kernel, there)
+            rows.append(row)
+            transfers += moves
+            table += int(row[2])
+        begins.append(len(rows))
+        starts.append(costs.START + first * costs.check(table, plan.machine.cores))
+    constants = _constants(plan.machine.cores, sdram, counted)
+    taken, moved = np.zeros((len(rows), 10)), np.zeros((len(transfers), 2))
+    table_ = np.array(transfers, np.uint32).reshape(-1, 2)
+    _planner.walk(
+        np.array(rows, float), table_, np.array(begins, np.uint32), np.array(starts, float), constants, taken, moved
+    )
+    taken, moved = np.rint(taken), np.rint(moved)
+    counts = [sum(int(row[3] + row[4]) for row in rows[a:b]) for a, b in itertools.pairwise(begins)]
+    edges = np.cumsum([0, *counts])
+    return Walk(
+        tuple(tuple(mine) for mine in steps),
+        tuple(taken[a:b] for a, b in itertools.pairwise(begins)),
+        tuple(moved[a:b] for a, b in itertools.pairwise(edges)),
+    )
+
+
+def _row(step: CoreStep, kernel: int, there: int) -> tuple[tuple[float, ...], list[tuple[int, int]], int]:
+    """A step as numbers, its transfers, and the overlay that is in the core's window after it."""
+    call = step.call
+    flags = _BARRIER * step.barrier | _ORDERED * step.ordered
+    if call is None:
+        return (-1.0, 0.0, STEP.layout.size, 0, 0, flags), [], there
+    words = len(KERNELS[call.kernel].arguments) if call.kernel else 0
+    block = STEP.layout.size + TRANSFER.layout.size * (len(call.loads) + len(call.stores)) + 4 * words
+    if call.condition is not None:  # for rare events: it is left out
+        return (-1.0, 0.0, block, 0, 0, flags | _LEFT_OUT), [], there
+    overlay = overlay_of(call.kernel)
+    code = costs.OVERLAY_BYTES[overlay - 1] if overlay not in (0, there) else 0
+    moves = [(move.rows, move.bytes) for move in (*call.loads, *call.stores)]
+    row = (kernel if call.kernel else -1.0, code, block, len(call.loads), len(call.stores), flags)
+    return row, moves, overlay or there
+
+
+def _constants(cores: int, sdram: float, counted: bool) -> NDArray[np.float64]:
+    """As native/planner/walk.hpp lists them."""
+    return np.array(
+        [
+            CHIP.dma_bandwidth.value / _CLOCK,
+            sdram / _CLOCK,
+            costs.ROW,
+            costs.ROW_LEAST,
+            costs.STEP_BEFORE,
+            costs.STEP_OPEN,
+            costs.STEP - costs.STEP_BEFORE - costs.STEP_OPEN - costs.ROW,
+            costs.KERNEL,
+            costs.QUEUE,
+            costs.TRANSFER,
+            costs.WAKE,
+            costs.BARRIER if cores > 1 else 0,
+            costs.BARRIER_PER_CORE if cores > 1 else 0,
+            costs.STEP_COUNTERS if counted else 0,
+        ],
+        float,
+    )

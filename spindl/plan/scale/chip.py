@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from spindl.graph.graph import Graph
 from spindl.plan import ends
@@ -24,7 +25,7 @@ from spindl.plan.plan import Machine, Phase, Plan
 from spindl.plan.task import Task
 from spindl.plan.tiles.build import build
 
-CYCLES_PER_CALL = 150_000
+CYCLES_PER_CALL = 100_000
 """What a call is worth that is not made: schedule tables are a fifth of a chip's memory at full size."""
 OWNERS = frozenset({"update", "narrow", "squared_norm", "lars_rate", "batch_sum"})
 """Kinds of jobs that the owners of shards, or a tree over the chips, do."""
@@ -66,16 +67,18 @@ def plan_chip(graph: Graph, machine: Machine) -> ChipPlan:
     _resident_weights(draft, jobs)
     own = {name for name, buffer in draft.buffers.items() if buffer.kept and name in _owned(graph)}
     tasks: list[list[Task]] = [[] for _ in range(max(level for _, level in kept) + 1)]
-    gradients: dict[int, tuple[int, int]] = {}
+    gradients: dict[int, int] = {}  # by number of the job
     for number, (job, level) in enumerate(kept):
         tasks[level] += build(draft, number, job)
         if job.rounding is not None and job.rounding.summed is not None:
-            gradients[job.rounding.summed] = level + 1, draft.stored[job.rounding.summed].bytes
+            gradients[number] = job.rounding.summed
             _stage(draft, job)
     ends.last_rules(draft)
-    phases: list[Sequence[Task]] = [ends.begin_tasks(draft), *tasks, ends.collect_tasks(draft)]
     known: dict[tuple[object, ...], int] = {}
-    phases = [[weighed(_moved(task, draft), known) for task in phase] for phase in phases]
+    every = [ends.begin_tasks(draft), *tasks, ends.collect_tasks(draft)]
+    phases = [[weighed(_moved(task, draft), known) for task in phase] for phase in every]
+    phases = _carried(phases, frozenset(gradients), machine.cores)
+    last = {task.job: number for number, phase in enumerate(phases) for task in phase}
     names = ["begin", *(f"level {k}" for k in range(len(tasks))), "collect"]
     fixed, start = fixed_regions(draft, machine)
     cores = [deal(phase, machine.cores) for phase in phases]
@@ -109,10 +112,11 @@ def plan_chip(graph: Graph, machine: Machine) -> ChipPlan:
         draft.words,
         tuple(draft.rules),
     )
+    done = {index: (last[number], draft.stored[index].bytes) for number, index in gradients.items()}
     by_phase: list[list[Job]] = [[] for _ in phases]
     for job, level in kept:
         by_phase[level + 1].append(job)
-    return ChipPlan(plan, tuple(tuple(each) for each in by_phase), gradients)
+    return ChipPlan(plan, tuple(tuple(each) for each in by_phase), done)
 
 
 def _own_part(graph: Graph, job: Job) -> Job:
@@ -152,6 +156,27 @@ def _beside_exchanges(jobs: list[tuple[Job, int]]) -> list[tuple[Job, int]]:
         before = sums
     places = {place: level for level, place in enumerate(sorted(set(order)))}
     return [(job, places[place]) for (job, _), place in zip(jobs, order, strict=True)]
+
+
+def _carried(phases: Sequence[Sequence[Task]], gradients: frozenset[int], cores: int) -> list[list[Task]]:
+    """Phases of weight gradients alone leave to the next such phase the tasks with which cores would end unequally.
+
+    Args:
+        phases: their tasks, with predicted cycles.
+        gradients: numbers of the jobs that make weight gradients; nothing in the plan needs them.
+        cores: of the chip.
+    """
+    result = [list(phase) for phase in phases]
+    alone = [number for number, phase in enumerate(phases) if phase and all(task.job in gradients for task in phase)]
+    for here, there in pairwise(alone):
+        tasks = sorted(result[here], key=lambda task: -task.cost)
+        lost = {}
+        for kept in range(max(cores, len(tasks) - cores), len(tasks) + 1):
+            loads = [sum(task.cost for task in core) for core in deal(tasks[:kept], cores)]
+            lost[kept] = cores * max(loads) - sum(loads), -kept
+        best = min(lost, key=lambda kept: lost[kept], default=len(tasks))
+        result[here], result[there] = tasks[:best], [*result[there], *tasks[best:]]
+    return result
 
 
 def _weights_of(graph: Graph, job: Job) -> int:

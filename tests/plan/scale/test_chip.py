@@ -9,11 +9,12 @@ import pytest
 from spindl.graph import Graph
 from spindl.plan import PlanError, machine_of
 from spindl.plan.check import check_plan
-from spindl.plan.scale.chip import ChipPlan, plan_chip
+from spindl.plan.scale.chip import ChipPlan, _carried, plan_chip
 from spindl.plan.scale.machines import boards_of
 from spindl.plan.scale.predict import FAST, MIDDLE, SLOW, Chip, chip_of, predict
 from spindl.plan.scale.show import layer_lines, lines_of
 from spindl.plan.share import share_of
+from spindl.plan.task import Task
 from spindl.program.core import TILES
 from tests.plan.networks import case
 
@@ -69,6 +70,15 @@ def test_sums_cross_the_chips_beside_a_weight_gradient() -> None:
     backward = [k for k, names in enumerate(kinds) if "sums" in names and any(alone[:k])]
     assert backward
     assert all(alone[k + 1] and "channels" in kinds[k + 2] for k in backward)
+
+
+def test_weight_gradients_are_carried_to_where_cores_end_alike() -> None:
+    def tasks(job: int, *costs: int) -> list[Task]:
+        return [Task(job, (), {}, cost=cost) for cost in costs]
+
+    phases = _carried([tasks(0, 9, 9, 9), tasks(1, 5), tasks(2, 9, 1), tasks(3, 2)], frozenset({0, 2}), 2)
+    assert [[task.cost for task in phase] for phase in phases] == [[9, 9], [5], [9, 1, 9], [2]]
+    assert _carried([tasks(0, 9), tasks(2, 9, 1)], frozenset({0, 2}), 2) == [tasks(0, 9), tasks(2, 9, 1)]
 
 
 def test_several_images_on_a_chip_are_refused() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 from spindl.graph.graph import Graph, Node
@@ -15,7 +16,8 @@ from spindl.graph.ops.loss import MULTIPLIER_BITS, TARGET_EXPONENT
 from spindl.graph.ops.pooling import RECIPROCAL_BITS
 from spindl.plan.errors import PlanError
 from spindl.plan.jobs import Job
-from spindl.plan.layout import aligned, value_bytes
+from spindl.plan.layout import aligned, element_bytes
+from spindl.plan.network import Network
 from spindl.plan.task import CORE, At, Task
 from spindl.program.kernels.reductions import EXPONENT_RULES, EXPONENT_TARGET_STATE
 
@@ -102,7 +104,12 @@ class Draft:
     moving_sites: int = 0
     chips: int = 1
     chip: int = 0
-    blocks: int = 0
+    network: Network | None = None
+    """Of several chips."""
+    shards: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Nodes of which this chip has some elements only: first, behind the last, in the order of memory."""
+    blocks: dict[str, int] = field(default_factory=dict)
+    """How many blocks the streams of a ring, or of the tree, carry in a step so far."""
     narrow: bool = False
     """Weight gradients are kept as the int16 of one image each."""
     per_call: int = 0
@@ -132,9 +139,24 @@ class Draft:
             self.stored[i] for i, n in enumerate(self.graph.nodes) if n.op == "state" and n.attributes["name"] == name
         )
 
+    def count(self, index: int) -> int:
+        """Elements of a node's value on this chip."""
+        start, stop = self.shards.get(index, (0, prod(self.node(index).shape)))
+        return stop - start
+
+    def numbered(self, streams: str, count: int) -> list[int]:
+        """Numbers for the next blocks of the streams of a ring or tree.
+
+        A receiver tells blocks apart by their numbers modulo 16, also from the last one of the step before: so only the
+        first block of a step is 0 modulo 16.
+        """
+        first = self.blocks.get(streams, 0)
+        self.blocks[streams] = first + count
+        return [k and (k - 1) // 15 * 16 + 1 + (k - 1) % 15 for k in range(first, first + count)]
+
     def keep(self, index: int, parts: int = 1, narrow: bool = False) -> Stored:
         """A new buffer for a node's value, or for its partial sums; narrow: of an int32 tensor as int16."""
-        size = value_bytes(self.node(index)) // (2 if narrow else 1)
+        size = self.count(index) * element_bytes(self.node(index).format) // (2 if narrow else 1)
         room = aligned(size) if parts > 1 else size
         stored = Stored(self.buffer(f"node/{index}", room * parts), parts, room)
         self.stored[index] = stored

@@ -7,9 +7,10 @@ from spindl.graph.operations import is_batched
 from spindl.number.sites import LOWEST_EXPONENT
 from spindl.plan import ends
 from spindl.plan.deal import Placed
+from spindl.plan.network import machine_entries
 from spindl.plan.plan import Plan
-from spindl.plan.route import machine_entries
 from spindl.plan.task import At, Call, Move
+from spindl.plan.trees import SITE_BYTES
 from spindl.program.kernels import KERNELS
 from spindl.program.kernels.reductions import SITE_STATE
 from spindl.program.machine import ChipProgram, Place, SiteKind
@@ -150,7 +151,8 @@ def _leaves(plan: Plan) -> tuple[dict[str, Place], dict[str, Place]]:
         elif node.op == "state":
             word = plan.words.get(index)
             exponent = 0 if word is None else None
-            states[name] = Place(plan.addresses[plan.places[index]], node.format, node.shape, exponent, word=word)
+            address, shard = plan.addresses[plan.places[index]], plan.shards.get(index)
+            states[name] = Place(address, node.format, node.shape, exponent, word=word, shard=shard)
     return inputs, states
 
 
@@ -171,7 +173,7 @@ def _outputs(plan: Plan) -> dict[str, Place]:
             site = node.inputs[1] if node.op == "saturation" else users[0].inputs[0]
             number = plan.sites[site]
             offset, storage = (2, "<i2") if node.op == "extent" else (4, "<u4")
-            address = plan.addresses[ends.MERGED] + ends.SITE_BYTES * number + offset
+            address = plan.addresses[ends.MERGED] + SITE_BYTES * number + offset
             result[name] = Place(address, node.format, (), 0, site=number, storage=storage)
         else:
             address, number = plan.addresses[plan.places[plan.homes[index]]], plan.exponents[index]

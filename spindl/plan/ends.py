@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from spindl.plan.draft import OVERFLOW, WORDS, Draft, Rule, state_rule
+from spindl.plan.draft import OVERFLOW, WORDS, Draft, Rule, Stored, state_rule
 from spindl.plan.layout import aligned
-from spindl.plan.share import slot_tasks
+from spindl.plan.rings import closing_tasks
 from spindl.plan.task import CORE, At, Call, Move, Regions, Task, pieces, shares
 from spindl.plan.tiles.update import halving_tasks
+from spindl.plan.trees import SITE_BYTES, Value, exchange_tasks
 from spindl.program.kernels.reductions import EXPONENT_RULE, SITE_STATE
 
-ALL_SITES = "sites of all chips"
+CHIP_SITES, ALL_SITES, ALL_OVERFLOWS = "sites of the chip", "sites of all chips", "overflow of all chips"
 SITES, MERGED, STATES, RULES, LAST_RULES, STATE_WORDS, EXPONENTS, OVERFLOWS, ZEROS = (
     "parts of sites",
     "sites",
@@ -22,7 +23,6 @@ SITES, MERGED, STATES, RULES, LAST_RULES, STATE_WORDS, EXPONENTS, OVERFLOWS, ZER
     "zeros",
 )
 """Names of buffers."""
-SITE_BYTES = 8
 EXPONENT_TABLE, SITE_TABLE = At(CORE + "exponents"), At(CORE + "sites")
 _PIECE = 512  # rules, or sites, of a call
 
@@ -117,13 +117,25 @@ def collect_tasks(draft: Draft) -> list[Task]:
 
 
 def exchange_phases(draft: Draft) -> list[list[Task]]:
-    """Several chips: the chip's sites merged into its slot, then each slot to all chips."""
-    if draft.chips == 1 or not draft.sites:
+    """Several chips: the chip's sites merged, then with those of all chips, and which weights overflowed anywhere."""
+    if draft.chips == 1:
         return []
-    room = _words(len(draft.sites), SITE_BYTES)
-    draft.buffer(ALL_SITES, room * draft.chips)
-    merging = _merging_tasks(draft, SITES, draft.limits.cores, ALL_SITES, draft.chip * room)
-    return [merging, slot_tasks(draft, -1, 0, ALL_SITES, room)]
+    sites, flags = len(draft.sites), len(draft.overflow)
+    merging: list[Task] = []
+    values = []
+    if sites:
+        room = draft.buffer(CHIP_SITES, _words(sites, SITE_BYTES))
+        merging = _merging_tasks(draft, SITES, draft.limits.cores, room, 0)
+        all_sites = draft.buffer(ALL_SITES, _words(sites, SITE_BYTES))
+        values.append(Value(Stored(room, 1, _words(sites, SITE_BYTES)), all_sites, SITE_BYTES, sites, True))
+    if flags:
+        parts = Stored(OVERFLOWS, draft.limits.cores, 4 * flags)
+        values.append(Value(parts, draft.buffer(ALL_OVERFLOWS, 4 * flags), 4, flags))
+    exchange = exchange_tasks(draft, -1, 0, values) if values else []
+    if draft.blocks.get("tree") == 1:  # one block a step would have the number of the next step's
+        nothing = Stored(draft.buffer("close/tree", 8, bytes(8)), 1, 8)
+        exchange += exchange_tasks(draft, -1, 0, [Value(nothing, draft.buffer("closed/tree", 8), 8, 1)])
+    return [phase for phase in (merging, [*exchange, *closing_tasks(draft)]) if phase]
 
 
 def finish_tasks(draft: Draft, number: int) -> list[Task]:
@@ -138,9 +150,10 @@ def finish_tasks(draft: Draft, number: int) -> list[Task]:
     for core in range(cores):
         regions, calls = Regions(), list[Call]()
         if flags:
-            load, at = regions.load("flags", OVERFLOWS, 0, 4 * flags * cores)
+            rows, source = (cores, OVERFLOWS) if draft.chips == 1 else (1, ALL_OVERFLOWS)
+            load, at = regions.load("flags", source, 0, 4 * flags * rows)
             total = WORDS.plus(4 * words)
-            arguments: dict[str, int | At] = {"x": at, "y": total, "x_bytes": 4, "y_bytes": 4, "rows": cores}
+            arguments: dict[str, int | At] = {"x": at, "y": total, "x_bytes": 4, "y_bytes": 4, "rows": rows}
             arguments |= {"count": flags, "x_pitch": 4 * flags, "first": 1}
             calls.append(Call("sum_rows", 0, arguments, (load,)))
         if core == 0:
@@ -165,7 +178,7 @@ def _site_tasks(draft: Draft) -> list[Task]:
         return []
     draft.buffer(MERGED, SITE_BYTES * len(draft.sites))
     if draft.chips > 1:
-        return _merging_tasks(draft, ALL_SITES, draft.chips, MERGED, 0, last=True)
+        return _merging_tasks(draft, ALL_SITES, 1, MERGED, 0, last=True)
     return _merging_tasks(draft, SITES, draft.limits.cores, MERGED, 0, last=True)
 
 

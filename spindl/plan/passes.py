@@ -1,9 +1,9 @@
 """The planner on one page: a training graph and a machine in, a Plan out. Each pass is a function of plain data.
 
-share      the chip's part of the batch, and exchanges of sums (several chips)
+share      several chips: the chip's part of the batch, its shards of weights, where sums cross (rings, trees)
 jobs       nodes that are computed together; homes of values (where nothing moves)
 join       jobs on elements that follow each other on the same tiles
-levels     the phase of each job: one behind the last that it needs
+levels     the phase of each job: one behind the last that it needs; narrowed weights go round just before their use
 numbers    sites, words of state; states, inputs and constants get their buffers
 tiles      each job becomes tasks: cuts of its result that fit a core
 ends       the first phase fills the tables of exponents, the last ones bring them back to the State
@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from struct import pack
+from types import MappingProxyType
 
 from spindl.graph.graph import Graph
 from spindl.plan import ends
@@ -25,12 +26,16 @@ from spindl.plan.draft import Draft, Limits, Stored
 from spindl.plan.errors import PlanError, TooLarge
 from spindl.plan.jobs import Job, find_jobs, levels
 from spindl.plan.join import join_jobs
-from spindl.plan.layout import ELEMENT_BYTES, aligned, value_bytes
+from spindl.plan.layout import ELEMENT_BYTES, aligned, element_bytes, value_bytes
+from spindl.plan.machine import Machine
 from spindl.plan.memory import lives, place
-from spindl.plan.plan import Machine, Phase, Plan
-from spindl.plan.share import share_of, with_exchanges
+from spindl.plan.network import network_of
+from spindl.plan.plan import Phase, Plan
+from spindl.plan.share import Shard, gathers_late, shards_of, share_of, with_exchanges
 from spindl.plan.task import Task
 from spindl.plan.tiles.build import build
+
+_WHOLE: Mapping[int, Shard] = MappingProxyType({})
 
 
 def plan_step(graph: Graph, machine: Machine, chip: int = 0) -> Plan:
@@ -48,10 +53,11 @@ def plan_step(graph: Graph, machine: Machine, chip: int = 0) -> Plan:
     graph = share_of(graph, machine.chips)
     jobs, homes = find_jobs(graph)
     jobs = join_jobs(graph, jobs, homes)
-    jobs = with_exchanges(graph, jobs, machine.chips)
-    phase_of = levels(graph, jobs, homes)
-    draft = machine_draft(graph, homes, machine, chip)
-    tasks = _tiles(draft, jobs, phase_of)
+    shards = shards_of(graph, homes, machine.chips, chip)
+    jobs = with_exchanges(graph, jobs, machine.chips, shards)
+    phase_of = gathers_late(jobs, levels(graph, jobs, homes))
+    draft = machine_draft(graph, homes, machine, chip, shards)
+    tasks = [phase for phase in _tiles(draft, jobs, phase_of) if phase]
     exponents = {index: draft.exponent(homes[index]) for index in _readable(graph)}
     ends.last_rules(draft)
     begin, collect = ends.begin_tasks(draft), ends.collect_tasks(draft)
@@ -85,6 +91,7 @@ def plan_step(graph: Graph, machine: Machine, chip: int = 0) -> Plan:
         draft.sites,
         draft.words,
         tuple(draft.rules),
+        draft.shards,
     )
 
 
@@ -99,10 +106,15 @@ def _hosts(graph: Graph, homes: Mapping[int, int]) -> set[int]:
     return leaves | {homes[i] for i in graph.outputs.values()}
 
 
-def machine_draft(graph: Graph, homes: Mapping[int, int], machine: Machine, chip: int) -> Draft:
+def machine_draft(
+    graph: Graph, homes: Mapping[int, int], machine: Machine, chip: int, shards: Mapping[int, Shard] = _WHOLE
+) -> Draft:
     """Numbers of sites and words of state, buffers of leaves, room for tasks."""
     tile = machine.tiles[1] - machine.tiles[0]
     draft = Draft(graph, homes, Limits(machine.cores, tile), users=graph.users(), chips=machine.chips, chip=chip)
+    draft.shards = {index: shard for index, shard in shards.items() if graph.nodes[index].op == "state"}
+    if machine.chips > 1:
+        draft.network = network_of(machine)
     moving = {graph.nodes[i].inputs[0] for i in graph.updates.values() if graph.nodes[i].op == "next_site"}
     sites = [i for i, n in enumerate(graph.nodes) if n.op == "state" and n.format.kind == "site"]
     draft.sites |= {index: k for k, index in enumerate(sorted(sites, key=lambda i: i not in moving))}
@@ -110,7 +122,7 @@ def machine_draft(graph: Graph, homes: Mapping[int, int], machine: Machine, chip
     for index, node in enumerate(graph.nodes):
         if node.op in ("input", "state") and node.format.kind != "site":
             name = f"{node.op}/{node.attributes['name']}"
-            size = value_bytes(node)
+            size = draft.count(index) * element_bytes(node.format)
             draft.stored[index] = Stored(draft.buffer(name, size, kept=node.op == "state"), 1, size)
             if node.format.kind == "int32" and node.op == "state":
                 draft.word(index)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from spindl.graph.graph import Graph
 from spindl.plan.deal import Placed
@@ -12,6 +13,7 @@ from spindl.plan.machine import Machine
 from spindl.plan.memory import Life
 
 PLAN_VERSION = 2
+_WHOLE: Mapping[int, tuple[int, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Plan:
         sites: number of each site, by its state node.
         words: number of each state's word of exponent, by its node.
         rules: how the exponent table is filled.
+        shards: states of which this chip has some elements only: (first, behind the last), by node.
     """
 
     graph: Graph
@@ -57,6 +60,7 @@ class Plan:
     sites: Mapping[int, int]
     words: Mapping[int, int]
     rules: tuple[Rule, ...]
+    shards: Mapping[int, tuple[int, int]] = field(default_factory=lambda: _WHOLE)
 
 
 __all__ = ["PLAN_VERSION", "Machine", "Phase", "Plan"]

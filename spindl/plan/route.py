@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from spindl.machine.topology import XY
 from spindl.plan.errors import PlanError
-from spindl.plan.machine import Machine, both_ways
 from spindl.program.machine import RouterEntry
-from spindl.program.stream import FIRST_STREAM, STREAM_MASK, key
+from spindl.program.stream import STREAM_MASK, key
 
 Links = Mapping[XY, Mapping[int, XY]]
 Entries = dict[XY, list[RouterEntry]]
@@ -63,19 +62,3 @@ def stream_entries(links: Links, stream: int, sender: XY, receivers: Sequence[XY
             RouterEntry(key(stream + 1, 0, 0), STREAM_MASK, back, (core,) if way is None else ()),
         ]
     return entries
-
-
-def machine_entries(machine: Machine) -> dict[XY, tuple[RouterEntry, ...]]:
-    """All entries of a machine, of chips that take part and of those that only pass packets on.
-
-    Chip c's core c sends stream FIRST_STREAM + 2 c to core c of the others.
-    """
-    if machine.chips == 1:
-        return {}
-    links = both_ways(machine.topology)
-    entries: Entries = {}
-    for number, root in enumerate(machine.used):
-        others = [xy for xy in machine.used if xy != root]
-        for xy, each in stream_entries(links, FIRST_STREAM + 2 * number, root, others, number).items():
-            entries.setdefault(xy, []).extend(each)
-    return {xy: tuple(each) for xy, each in entries.items()}

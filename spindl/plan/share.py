@@ -1,28 +1,36 @@
-"""Several chips: a chip's share of the batch as a graph, and the exchange of exact sums between chips.
+"""Several chips: a chip's share of the batch as a graph, its shards of weights, and where sums cross between chips.
 
 Each chip runs the same graph on its own images. What crosses images is an exact sum or a maximum (docs/numbers.md, "Why
-the split of a batch never changes a bit"): each chip adds its own parts, sends the result to all others in numbered
-blocks, and from then on every chip holds one part per chip. All that follows is equal on every chip, weights included.
+the split of a batch never changes a bit"), so parts are added in whatever order they come. Two ways lead across:
+
+    ring   a large weight's gradient: each chip gets the sum of its shard alone, and updates that shard of the master
+           and its momentum; the narrowed shards go round to all chips before the layer's first use
+    tree   everything else: sums up, the total down; what follows is computed on every chip alike
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import prod
 
 from spindl.graph.graph import Graph
 from spindl.graph.operations import is_batched, lookup
-from spindl.plan.draft import Draft, Stored
 from spindl.plan.errors import PlanError
-from spindl.plan.jobs import Job
-from spindl.plan.layout import element_bytes, value_bytes
-from spindl.plan.task import At, Call, Move, Regions, Task, pieces, shares
-from spindl.plan.tiles.channels import load_part_sums
-from spindl.program.stream import FIRST_STREAM
+from spindl.plan.jobs import UPDATE_OPS, Job
+from spindl.plan.task import shares
 
 CROSSING = frozenset({"channel_sum", "channel_dot", "sum_groups", "batch_sum"})
 """Ops whose results are sums over images."""
-BLOCK_BYTES = 4 * 1000
-"""Of one block of a stream (at most 1,023 words)."""
+SHARD_LEAST = 64
+"""Elements of a shard: weights with fewer per chip are updated on every chip alike."""
+GRANULE = 8
+"""Shards begin at multiples of so many elements."""
+_READERS = frozenset({"narrow", "descend", "direction", "squared_norm", "exponent_of"})
+"""Ops that may read a master of which a chip has a shard only."""
+
+Shard = tuple[int, int]
+"""First element, in the order of memory, and the one behind the last."""
 
 
 def share_of(graph: Graph, chips: int) -> Graph:
@@ -38,10 +46,12 @@ def share_of(graph: Graph, chips: int) -> Graph:
         if node.op == "input" and batched[index]:
             images = node.shape[0]
             if images % chips:
+                fitting = next(n for n in range(chips, 0, -1) if images % n == 0)
                 raise PlanError(
                     f"a batch of {images} cannot be dealt to {chips} chips equally",
                     "plan",
-                    "use a multiple of the chips",
+                    f"use a batch of {images // chips * chips or chips} or {-(-images // chips) * chips}, "
+                    f"or {fitting} chip{'s' * (fitting > 1)}",
                 )
             nodes[index] = replace(node, shape=(images // chips, *node.shape[1:]))
         elif node.inputs:
@@ -56,123 +66,102 @@ def share_of(graph: Graph, chips: int) -> Graph:
     return replace(graph, nodes=tuple(nodes))
 
 
-def with_exchanges(graph: Graph, jobs: tuple[Job, ...], chips: int) -> tuple[Job, ...]:
-    """The jobs, each sum over images followed by its exchange."""
+def all_shards(count: int, chips: int) -> list[Shard]:
+    """The shards of a tensor of so many elements, by number of chip."""
+    return shares(count, chips, GRANULE)
+
+
+def shards_of(graph: Graph, homes: Mapping[int, int], chips: int, chip: int) -> dict[int, Shard]:
+    """A chip's shards, by node: of masters, of their momentum, of gradients, and of all that lies between them."""
+    if chips == 1:
+        return {}
+    found: dict[int, Shard] = {}
+    readers = _readers(graph, homes)
+    for master in graph.find("state"):
+        users = readers.get(master, [])
+        ops = {graph.nodes[i].op for i in users}
+        count = prod(graph.nodes[master].shape)
+        if graph.nodes[master].format.kind != "int32" or "narrow" not in ops or not ops <= _READERS:
+            continue
+        if count < SHARD_LEAST * chips:
+            continue
+        moved = [master, *_update_states(graph, [i for i in users if graph.nodes[i].op == "descend"])]
+        gradients = {homes[g] for i in users if graph.nodes[i].op == "direction" for g in graph.nodes[i].inputs[3:]}
+        if all(_only_updates(graph, readers, g) for g in gradients):
+            found |= dict.fromkeys([*moved, *gradients], all_shards(count, chips)[chip])
+    for index, node in enumerate(graph.nodes):
+        moving = [found[homes[i]] for i in node.inputs if homes[i] in found]
+        if node.op in UPDATE_OPS and moving:
+            found[index] = moving[0]
+    return found
+
+
+def _readers(graph: Graph, homes: Mapping[int, int]) -> dict[int, list[int]]:
+    """Nodes that read each value, moves that cost nothing aside."""
+    found: dict[int, list[int]] = {}
+    for index, node in enumerate(graph.nodes):
+        for source in node.inputs:
+            if homes[source] != homes[index]:
+                found.setdefault(homes[source], []).append(index)
+    return found
+
+
+def _only_updates(graph: Graph, readers: Mapping[int, Sequence[int]], gradient: int) -> bool:
+    """Whether a gradient is a sum over images in int32 that nothing but the update reads."""
+    users = {graph.nodes[i].op for i in readers.get(gradient, [])}
+    seen = gradient in graph.outputs.values()
+    return graph.nodes[gradient].op == "sum_groups" and not seen and users <= {"direction", "squared_norm"}
+
+
+def _update_states(graph: Graph, descends: Sequence[int]) -> list[int]:
+    """Momentum that belongs to some descents: int32 states that their chains of ops read."""
+    states, queue = set(), list(descends)
+    for index in queue:
+        for source in graph.nodes[index].inputs:
+            node = graph.nodes[source]
+            if node.op == "state" and node.format.kind == "int32":
+                states.add(source)
+            elif node.op in UPDATE_OPS and source not in queue:
+                queue.append(source)
+    return sorted(states)
+
+
+def with_exchanges(graph: Graph, jobs: tuple[Job, ...], chips: int, shards: Mapping[int, Shard]) -> tuple[Job, ...]:
+    """The jobs, each sum over images followed by its way across the chips, narrowed shards by theirs."""
     if chips == 1:
         return jobs
     result: list[Job] = []
     for job in jobs:
+        if job.kind == "squared_norm" and job.reads[0] in shards:
+            (index,) = job.writes
+            whole = (*job.reads, index)
+            result.append(Job("largest", (index,), job.reads, (index,)))
+            result.append(Job("tree_maximum", (index,), (index,), (index,)))
+            result.append(Job("squared", (index,), whole, (index,)))
+            result.append(Job("tree_norm", (index,), (index,), (index,)))
+            continue
         result.append(job)
-        for index in job.writes:
-            if graph.nodes[index].op in CROSSING:
+        crossing = tuple(i for i in job.writes if graph.nodes[i].op in CROSSING)
+        for index in crossing:
+            if index in shards:
                 result.append(Job("total", (index,), (index,), (index,)))
-                result.append(Job("exchange", (index,), (index,), (index,)))
-                if index in graph.outputs.values():
-                    result.append(Job("sum", (index,), (index,), (index,)))
+                result.append(Job("reduce", (index,), (index,), (index,)))
+        small = tuple(i for i in crossing if i not in shards)
+        if small:
+            result.append(Job("tree", small, small, small))
+        if job.kind == "narrow" and job.reads[0] in shards:
+            result.append(Job("gather", job.writes, job.writes, job.writes))
     return tuple(result)
 
 
-def total_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
-    """The chip's own sum, into its slot of a buffer with one slot per chip."""
-    index = job.nodes[0]
-    node, stored = draft.node(index), draft.stored[index]
-    size = 8 if node.format.kind == "count" else element_bytes(node.format)
-    room = value_bytes(node)  # of int32 or int64: whole words
-    count = room // size
-    buffer = draft.buffer(f"all/{index}", room * draft.chips)
-    draft.stored[index] = Stored(buffer, draft.chips, room)
-    tasks = []
-    piece = max(8, draft.limits.tile // 2 // (size * (stored.parts + 1) + 16) // 8 * 8)
-    for start, stop in shares(count, draft.limits.cores, 8, 64):
-        regions, calls = Regions(), list[Call]()
-        for turn, (first, last) in enumerate(pieces(start, stop, piece)):
-            target, length = draft.chip * room + first * size, -(-(last - first) * size // 4) * 4
-            if stored.parts > 1:
-                call, at = load_part_sums(
-                    draft, regions, f"v{turn % 2}", stored, index, first, last - first, size, size
-                )
-            else:
-                move, at = regions.load(f"v{turn % 2}", stored.buffer, first * size, (last - first) * size)
-                call = Call("", index, loads=(move,))
-            calls.append(replace(call, stores=(Move(buffer, target, at, length),)))
-        tasks.append(Task(number, tuple(calls), regions.sizes, cost=(stop - start) * (stored.parts + 1) * 6))
-    return tasks
-
-
-def exchange_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
-    """Each chip's slot to all others."""
-    stored = draft.stored[job.nodes[0]]
-    return slot_tasks(draft, number, job.nodes[0], stored.buffer, stored.bytes)
-
-
-def sum_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
-    """The sum over all chips of a value that the host reads."""
-    index = job.nodes[0]
-    parts = draft.stored[index]
-    count = value_bytes(draft.node(index)) // 8
-    buffer = draft.buffer(f"sum/{index}", 8 * count)
-    draft.stored[index] = Stored(buffer, 1, 8 * count)
-    regions = Regions()
-    call, at = load_part_sums(draft, regions, "v", parts, index, 0, count, 8, 8)
-    calls = (replace(call, stores=(Move(buffer, 0, at, 8 * count),)),)
-    return [Task(number, calls, regions.sizes, cost=count * draft.chips * 6)]
-
-
-def slot_tasks(draft: Draft, number: int, node: int, buffer: str, room: int) -> list[Task]:
-    """Core c of chip c sends the chip's slot; core c of all other chips receives it.
-
-    Args:
-        draft: counts the blocks of the step.
-        number, node: for reports.
-        buffer: with one slot of `room` bytes per chip.
-        room: a multiple of 4.
-    """
-    if draft.limits.cores < draft.chips:
-        raise PlanError(f"{draft.chips} chips exchange with as many cores", "plan", "use more cores or fewer chips")
-    assert room % 4 == 0
-    cuts = pieces(0, room, BLOCK_BYTES)
-    first_block = draft.blocks
-    draft.blocks += len(cuts)
-    tasks = []
-    for source in range(draft.chips):
-        regions = Regions()
-        stream, begin = FIRST_STREAM + 2 * source, source * room
-        if source == draft.chip:
-            calls = []
-            for turn, (first, last) in enumerate(cuts):
-                move, at = regions.load(f"x{turn % 2}", buffer, begin + first, last - first)
-                words: dict[str, int | At] = {"stream": stream, "block": first_block + turn, "x": at, "gap": 0}
-                words |= {"words": (last - first) // 4, "receivers": (1 << draft.chips) - 1 & ~(1 << source)}
-                calls.append(Call("send", node, words, (move,)))
-        else:
-            calls = _receive(draft, regions, node, stream, first_block, cuts, buffer, begin)
-        tasks.append(Task(number, tuple(calls), regions.sizes, core=source, cost=room // 4 * 120))
-    return tasks
-
-
-def _receive(
-    draft: Draft,
-    regions: Regions,
-    node: int,
-    stream: int,
-    first_block: int,
-    cuts: list[tuple[int, int]],
-    buffer: str,
-    begin: int,
-) -> list[Call]:
-    """Listens one block ahead; the store of a block is done before its room is listened to again."""
-    calls = []
-
-    def listen(turn: int) -> Call:
-        first, last = cuts[turn]
-        at = regions.at(f"y{turn % 2}", last - first + 8)
-        words: dict[str, int | At] = {"slot": turn % 2, "stream": stream, "block": first_block + turn, "y": at}
-        return Call("listen", node, words | {"words": (last - first) // 4, "receiver": draft.chip})
-
-    calls.append(listen(0))
-    for turn, (first, last) in enumerate(cuts):
-        if turn + 1 < len(cuts):
-            calls += [Call("", node), listen(turn + 1)]
-        save = Move(buffer, begin + first, At(f"y{turn % 2}", 4), last - first)
-        calls.append(Call("receive", node, {"slot": turn % 2}, (), (save,)))
-    return calls
+def gathers_late(jobs: Sequence[Job], phases: Sequence[int]) -> list[int]:
+    """The phases of jobs, with the way of narrowed weights around the ring just before the phase that needs them."""
+    first_use: dict[int, int] = {}
+    for job, phase in zip(jobs, phases, strict=True):
+        if job.kind != "gather":
+            for index in job.reads:
+                first_use[index] = min(first_use.get(index, phase), phase)
+    return [
+        max(phase, first_use.get(job.writes[0], phase + 1) - 1) if job.kind == "gather" else phase
+        for job, phase in zip(jobs, phases, strict=True)
+    ]

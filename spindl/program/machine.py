@@ -5,7 +5,7 @@ A `ChipProgram` is for one chip. Addresses of SDRAM count from its base, so that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from types import MappingProxyType
@@ -48,6 +48,7 @@ class Place:
         site: number of the site, whose record (or extent, or count of clamped elements) it is.
         share: (first, behind the last) image of the batch that lies here; None: all, or no axis of images.
         storage: NumPy type of its mantissas, where it is not that of its format.
+        shard: (first, behind the last) element, in the order of memory, that lies here; None: all.
     """
 
     address: int
@@ -59,6 +60,7 @@ class Place:
     site: int | None = None
     storage: str = ""
     share: tuple[int, int] | None = None
+    shard: tuple[int, int] | None = None
 
     @property
     def stored_as(self) -> Any:
@@ -70,7 +72,8 @@ class Place:
         """Its size."""
         if self.format.kind == "site":
             return SITE_STATE.layout.size
-        return 8 if self.format.kind == "scalar" else prod(self.shape) * int(self.stored_as.itemsize)
+        count = prod(self.shape) if self.shard is None else self.shard[1] - self.shard[0]
+        return 8 if self.format.kind == "scalar" else count * int(self.stored_as.itemsize)
 
 
 @dataclass(frozen=True)
@@ -139,11 +142,12 @@ def to_bytes(value: Value, place: Place, kind: SiteKind | None = None) -> bytes:
         limits = np.iinfo(storage)
         if int(mantissa.min()) < limits.min or int(mantissa.max()) > limits.max:
             raise ProgramError(f"mantissas that do not fit {storage.name}", "value")
-    return np.ascontiguousarray(_channels_last(mantissa)).astype(storage).tobytes()
+    flat = np.ascontiguousarray(_channels_last(mantissa)).astype(storage).reshape(-1)
+    return flat[slice(*place.shard) if place.shard is not None else slice(None)].tobytes()
 
 
 def from_bytes(data: bytes, place: Place, exponent: int = 0) -> Value:
-    """The value that lies in SDRAM; of a site, its exponent and history."""
+    """The value that lies in SDRAM; of a site, its exponent and history; of a shard, its elements in a row."""
     if place.format.kind == "site":
         fields = SITE_STATE.unpack(data)
         return Value(np.array([fields[f"extent_{i}"] for i in range(16)], dtype=np.int64), fields["exponent"])
@@ -151,10 +155,26 @@ def from_bytes(data: bytes, place: Place, exponent: int = 0) -> Value:
         mantissa, exponent = np.frombuffer(data, "<i4")
         return Value(np.array(int(mantissa)), int(exponent))
     flat = np.frombuffer(data, place.stored_as).astype(np.int64)
+    return Value(flat if place.shard is not None else _shaped(flat, place), exponent)
+
+
+def joined(shards: Sequence[tuple[Value, Place]]) -> Value:
+    """A value from its shards and where they lay, in any order. Raises ProgramError if they are not one tensor."""
+    ordered = sorted(shards, key=lambda each: each[1].shard or (0, 0))
+    ends = [(place.shard or (0, 0)) for _, place in ordered]
+    edges = [0, *(stop for _, stop in ends)]
+    if [start for start, _ in ends] != edges[:-1] or edges[-1] != prod(ordered[0][1].shape):
+        raise ProgramError(f"shards {ends} do not make a tensor of shape {list(ordered[0][1].shape)}", "state")
+    flat = np.concatenate([value.mantissa for value, _ in ordered])
+    return Value(_shaped(flat, ordered[0][1]), ordered[0][0].exponent)
+
+
+def _shaped(flat: NDArray[Any], place: Place) -> NDArray[Any]:
+    """Elements in the order of memory as the graph's shape has them."""
     if len(place.shape) >= 3:
         last = (place.shape[0], *place.shape[2:], place.shape[1])
-        return Value(np.ascontiguousarray(np.moveaxis(flat.reshape(last), -1, 1)), exponent)
-    return Value(flat.reshape(place.shape), exponent)
+        return np.ascontiguousarray(np.moveaxis(flat.reshape(last), -1, 1))
+    return flat.reshape(place.shape)
 
 
 def _channels_last(mantissa: NDArray[Any]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from spindl.graph.operations import Value
 from spindl.machine.topology import XY
 from spindl.program import Program
-from spindl.program.machine import ChipProgram, RouterEntry, from_bytes, to_bytes
+from spindl.program.machine import ChipProgram, RouterEntry, from_bytes, joined, to_bytes
 from spindl.run.interface import RunError
 
 
@@ -61,14 +61,25 @@ def write_states(program: ChipProgram, memory: Memory, values: Mapping[str, Valu
             memory.write(program.words + 4 * place.word, exponent)
 
 
-def read_states(program: ChipProgram, memory: Memory) -> dict[str, Value]:
-    """All states."""
+def read_states(program: ChipProgram, memory: Memory, *, shards_only: bool = False) -> dict[str, Value]:
+    """All states of a chip, or only those of which other chips have the rest; shards lie in a row (`joined_states`)."""
     result = {}
     for name, place in program.states.items():
+        if shards_only and place.shard is None:
+            continue
         exponent = place.exponent or 0
         if place.word is not None:
             exponent = int(np.frombuffer(memory.read(program.words + 4 * place.word, 4), "<i4")[0])
         result[name] = from_bytes(memory.read(place.address, place.bytes), place, exponent)
+    return result
+
+
+def joined_states(parts: Sequence[Mapping[str, Value]], programs: Sequence[ChipProgram]) -> dict[str, Value]:
+    """The State from those of all chips: shards put together, all else as the first chip has it."""
+    result = dict(parts[0])
+    for name, place in programs[0].states.items():
+        if place.shard is not None:
+            result[name] = joined([(part[name], p.states[name]) for part, p in zip(parts, programs, strict=True)])
     return result
 
 

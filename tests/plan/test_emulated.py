@@ -71,8 +71,8 @@ def check_emulated(name: str, chips: int, cores: int, steps: int = 3) -> None:
         state |= updates
         found = [chip.read_outputs(*each) for each in zip(programs, memories, strict=True)]
         assert_same(chip.joined_outputs(found, programs[0]), outputs)
-        for each in zip(programs, memories, strict=True):
-            assert_same(chip.read_states(*each), state)
+        states = [chip.read_states(*each) for each in zip(programs, memories, strict=True)]
+        assert_same(chip.joined_states(states, programs), state)
 
 
 @pytest.mark.parametrize(("name", "chips", "cores"), [("lenet", 1, 1), ("lenet", 1, 16), ("lenet", 4, 4)])

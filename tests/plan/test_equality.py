@@ -107,7 +107,7 @@ def test_dry_passes_change_sites_alone() -> None:
 
 def check_chips(c: Case, chips: int, cores: int, late: bool = False) -> None:
     """The same on several chips, each with its share of the images; afterwards all hold the same State."""
-    machine = machine_of("spin3", chips, cores, TILES, SDRAM)
+    machine = machine_of("spin3" if chips <= 4 else "spin5", chips, cores, TILES, SDRAM)
     plans = [plan_step(c.graph, machine, number) for number in range(chips)]
     for plan in plans:
         check_plan(plan)
@@ -126,14 +126,57 @@ def check_chips(c: Case, chips: int, cores: int, late: bool = False) -> None:
         walk_chips([(program.schedules["all"], memory) for program, memory in both], late=late)
         found = [chip.read_outputs(*pair) for pair in zip(programs, memories, strict=True)]
         assert_same(chip.joined_outputs(found, programs[0]), outputs)
-        for program, memory in zip(programs, memories, strict=True):
-            assert_same(chip.read_states(program, memory), state)
+        states = [chip.read_states(*pair) for pair in zip(programs, memories, strict=True)]
+        assert_same(chip.joined_states(states, programs), state)
+        for program, found_states in zip(programs, states, strict=True):
+            whole = {name for name, place in program.states.items() if place.shard is None}
+            assert_same(found_states, {name: value for name, value in state.items() if name in whole})
 
 
 @pytest.mark.parametrize("chips", [2, 4])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_chips_share_the_batch(name: str, chips: int) -> None:
     check_chips(case(name, steps=2), chips, 5, late=chips == 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "chips", "cores"),
+    [("thesis_mlp", 3, 1), ("lenet", 7, 3), ("resnet", 16, 6), ("thesis_convolution", 16, 2), ("lenet", 48, 5)],
+)
+def test_many_chips(name: str, chips: int, cores: int) -> None:
+    """Rings and trees of any size, also where one core works for several of them."""
+    check_chips(case(name, batch=chips, steps=2), chips, cores, late=chips == 7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chips", [16, 48])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_on_many_chips(name: str, chips: int) -> None:
+    check_chips(case(name, batch=chips, steps=3), chips, 17, late=chips == 16)
+
+
+@pytest.mark.parametrize(
+    "group", [{"momentum": True, "nesterov": True}, {"kind": "lars", "adapt": True, "eta": 0.02}], ids=str
+)
+def test_shards_of_every_optimiser(group: dict[str, object]) -> None:
+    check_chips(case("lenet", batch=6, steps=2, **group), 3, 4)
+
+
+def test_shards_that_overflow_are_halved_together() -> None:
+    """Only some shards of a tensor overflow; all are halved."""
+    c = case("lenet", steps=3)
+    for inputs in c.inputs:
+        inputs["rate/0"] = Value(np.array(20000), -12)
+    check_chips(c, 4, 5)
+    state = dict(c.state)
+    for inputs in c.inputs:
+        state |= interpret(c.graph, state, inputs)[1]
+    assert any(state[k].exponent > c.state[k].exponent for k in state if k.startswith("weights/"))
+
+
+@pytest.mark.parametrize("name", ["thesis_mlp", "thesis_convolution", "mixed"])
+def test_a_single_image(name: str) -> None:
+    check(case(name, batch=1, steps=2), 6)
 
 
 def test_a_batch_that_cannot_be_dealt() -> None:

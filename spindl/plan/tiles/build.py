@@ -7,7 +7,7 @@ from collections.abc import Callable
 from spindl.plan.draft import Draft
 from spindl.plan.errors import PlanError
 from spindl.plan.jobs import Job
-from spindl.plan.share import exchange_tasks, sum_tasks, total_tasks
+from spindl.plan.rings import gather_tasks, reduce_tasks, total_tasks
 from spindl.plan.task import Task
 from spindl.plan.tiles.channels import channel_tasks
 from spindl.plan.tiles.contraction import convolution_tasks, input_gradient_tasks, weight_gradient_tasks
@@ -21,8 +21,9 @@ from spindl.plan.tiles.images import (
     softmax_tasks,
 )
 from spindl.plan.tiles.pixels import pixel_tasks
-from spindl.plan.tiles.update import lars_rate_tasks, norm_tasks, update_tasks
+from spindl.plan.tiles.update import largest_tasks, lars_rate_tasks, norm_tasks, squared_tasks, update_tasks
 from spindl.plan.tiles.windows import max_pool_gradient_tasks, max_pool_tasks, window_sum_tasks
+from spindl.plan.trees import tree_maximum_tasks, tree_norm_tasks, tree_tasks
 
 Builder = Callable[[Draft, int, Job], list[Task]]
 
@@ -36,9 +37,14 @@ BUILDERS: dict[str, Builder] = {
     "channels": channel_tasks,
     "update": update_tasks,
     "squared_norm": norm_tasks,
+    "largest": largest_tasks,
+    "squared": squared_tasks,
     "total": total_tasks,
-    "exchange": exchange_tasks,
-    "sum": sum_tasks,
+    "reduce": reduce_tasks,
+    "gather": gather_tasks,
+    "tree": tree_tasks,
+    "tree_maximum": tree_maximum_tasks,
+    "tree_norm": tree_norm_tasks,
     "lars_rate": lars_rate_tasks,
 }
 """By kind of job."""

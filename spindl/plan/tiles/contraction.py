@@ -132,7 +132,7 @@ def convolution_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
             x_rows = 1
         return aligned(x_rows * x_row) + aligned(rows * y_row * tile * per) + 16
 
-    flat = g.y_rows == 1 and g.images == 1 and g.y_columns > 1
+    flat = g.is_flat
     common = contraction_words(draft, job, g)
     if bias is not None:
         common["bias_exponent"] = draft.exponent(bias)
@@ -245,7 +245,7 @@ def input_gradient_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     per = g.inputs if grouped else 1
     channels = g.x_channels // per
     w_bytes = 2 * g.taps * (g.outputs * g.inputs if grouped else g.y_channels)
-    flat = g.y_rows == 1 and g.images == 1 and g.y_columns > 1
+    flat = g.is_flat
     height, width = (g.x_columns, 1) if flat else (g.x_rows, g.x_columns)
     y_row = 2 * g.y_channels * (1 if flat else g.y_columns)
 

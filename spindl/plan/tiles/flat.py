@@ -29,6 +29,7 @@ def flat_tasks(
     *,
     count: str = "count",
     in_place: str = "",
+    shard: tuple[int, int] | None = None,
 ) -> list[Task]:
     """One kernel over all elements of some values of one shape.
 
@@ -42,15 +43,17 @@ def flat_tasks(
         arguments: the other arguments.
         count: name of the argument that counts elements.
         in_place: operand whose place the result takes, of the same size.
+        shard: the elements of the result that there are operands for; None: all.
     """
     name, target = result
     stored = draft.keep(target)
-    total = prod(draft.node(target).shape)
+    whole = prod(draft.node(target).shape)
+    begin, end = shard or (0, whole)
     sizes = {key: element_bytes(draft.node(i).format) for key, i in operands.items()}
     size = element_bytes(draft.node(target).format)
     room = draft.limits.tile // 4 // (sum(sizes.values()) + (0 if in_place else size)) // 8 * 8
     tasks = []
-    for start, stop in shares(total, draft.limits.cores, 8, LEAST):
+    for start, stop in shares(end - begin, draft.limits.cores, 8, LEAST):
         regions, calls = Regions(), []
         for turn, (first, last) in enumerate(pieces(start, stop, min(PIECE, room))):
             side, loads, words = turn % 2, [], dict[str, int | At](arguments)
@@ -63,7 +66,7 @@ def flat_tasks(
             at = words[in_place] if in_place else regions.at(f"{name}{side}", (last - first) * size + 8)  # type: ignore[assignment]
             assert isinstance(at, At)
             words |= {name: at, count: last - first}
-            save = store(stored.buffer, first * size, (last - first) * size, at, total * size)
+            save = store(stored.buffer, (begin + first) * size, (last - first) * size, at, whole * size)
             calls.append(Call(kernel, node, words, tuple(loads), (save,)))
         tasks.append(Task(number, tuple(calls), regions.sizes, cost=(stop - start) * CYCLES))
     return tasks
@@ -87,7 +90,9 @@ def _narrow(draft: Draft, number: int, job: Job) -> list[Task]:
     index = job.nodes[0]
     node = draft.node(index)
     arguments = {"bits": int(node.attributes["bits"])}
-    return flat_tasks(draft, number, index, "narrow", {"x": node.inputs[0]}, ("y", index), arguments)
+    (master,) = node.inputs
+    shard = draft.shards.get(master)
+    return flat_tasks(draft, number, index, "narrow", {"x": master}, ("y", index), arguments, shard=shard)
 
 
 def _relu(draft: Draft, number: int, job: Job) -> list[Task]:

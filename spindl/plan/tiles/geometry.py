@@ -29,6 +29,12 @@ class Geometry:
     rows: dict[str, int]
     columns: dict[str, int]
 
+    @property
+    def is_flat(self) -> bool:
+        """One row of columns that do not see each other: they may be cut as rows are."""
+        one = self.images == 1 and self.x_rows == self.y_rows == 1
+        return one and self.taps == 1 and self.x_columns == self.y_columns > 1
+
     def __hash__(self) -> int:
         """The axes aside: they are dicts."""
         return hash((self.images, self.x_rows, self.x_columns, self.y_rows, self.inputs, self.outputs, self.kernel))

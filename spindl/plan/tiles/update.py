@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
 from typing import Any
 
-from spindl.plan.draft import OVERFLOW, WORDS, Draft
+from spindl.plan.draft import OVERFLOW, WORDS, Draft, Stored
 from spindl.plan.errors import PlanError
 from spindl.plan.jobs import Job
 from spindl.plan.layout import element_bytes
 from spindl.plan.task import At, Call, Move, Regions, Task, pieces, shares, store
 from spindl.plan.tiles.channels import load_part_sums
+from spindl.plan.trees import SITE_BYTES
 
 LEAST, PIECE, CYCLES = 64, 512, 90
 """Elements that are worth a core, elements of a step, rough cycles of an element."""
@@ -72,10 +72,13 @@ def update_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
 
     A master's elements and its gradients lie in the same order, whatever their shapes.
     """
-    total = prod(draft.node(job.nodes[0]).shape)
     updates = {draft.homes[i]: name for name, i in draft.graph.updates.items()}
     descends = [i for i in job.nodes if draft.node(i).op == "descend"]
     steps = [_descent(draft, i) for i in descends]
+    shard = next((draft.shards[i] for i in job.reads if i in draft.shards), None)
+    if shard is not None:  # a chip that has a shard of a master has the same of all that moves it
+        draft.shards |= dict.fromkeys(job.nodes, shard)
+    total = draft.count(job.nodes[0])
     for index in job.writes:
         if index in updates:
             draft.stored[index] = draft.stored_state(updates[index])
@@ -225,7 +228,7 @@ class _Piece:
 
 def halving_tasks(draft: Draft, number: int, halving: Halving) -> list[Task]:
     """After all updates: W and its exponent once more, where some element of the tensor overflowed."""
-    total = prod(draft.node(halving.master).shape)
+    total = draft.count(halving.master)
     master = draft.place(halving.master).buffer
     condition = WORDS.plus(4 * (len(draft.words) + draft.overflow_word(halving.master)))
     tasks = []
@@ -253,26 +256,70 @@ def norm_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     The result's buffer holds the norm (int64) and, behind it, the bits (int32).
     """
     index = job.nodes[0]
-    source = draft.homes[draft.node(index).inputs[0]]
-    size, total = element_bytes(draft.node(source).format), prod(draft.node(source).shape)
     stored = draft.norm(index)
-    regions, calls = Regions(), list[Call]()
+    regions = Regions()
     largest, norm = regions.at("largest", 8), regions.at("norm", 8)
-    cuts = pieces(0, total, min(1024, draft.limits.tile // 32 // 8 * 8))
-    for kernel in ("largest_bits", "squared_norm"):
-        for turn, (first, last) in enumerate(cuts):
-            load, at = regions.load(
-                f"x{len(calls) % 2}", draft.place(source).buffer, first * size, (last - first) * size
-            )
-            words: dict[str, int | At] = {"x": at, "largest": largest, "x_bytes": size, "first": int(turn == 0)}
-            words["count"] = last - first
-            stores: tuple[Move, ...] = ()
-            if kernel == "squared_norm":
-                words["y"] = norm
-                if turn == len(cuts) - 1:
-                    stores = Move(stored, 0, norm, 8), Move(stored, 8, largest, 4)
-            calls.append(Call(kernel, index, words, (load,), stores))
-    return [Task(number, tuple(calls), regions.sizes, cost=total * 30)]
+    calls = _passes(draft, regions, index, "largest_bits", {"largest": largest})
+    calls += _passes(draft, regions, index, "squared_norm", {"largest": largest, "y": norm})
+    calls[-1] = replace(calls[-1], stores=(Move(stored, 0, norm, 8), Move(stored, 8, largest, 4)))
+    return [Task(number, tuple(calls), regions.sizes, cost=draft.count(_normed(draft, index)) * 30)]
+
+
+def largest_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
+    """The bits of the largest element of a chip's shard, as the extent of a site: a tree finds the largest extent."""
+    index = job.nodes[0]
+    site = draft.buffer(f"largest/{index}", SITE_BYTES)
+    draft.stored[index] = Stored(site, 1, SITE_BYTES)
+    regions = Regions()
+    largest, at = regions.at("largest", 8), regions.at("site", SITE_BYTES)
+    calls = [Call("", index, loads=(Move(_zero(draft), 0, at, SITE_BYTES),))]
+    calls += _passes(draft, regions, index, "largest_bits", {"largest": largest})
+    calls.append(_halfword(index, largest, at.plus(_EXTENT), (Move(site, 0, at, SITE_BYTES),)))
+    return [Task(number, tuple(calls), regions.sizes, cost=draft.count(_normed(draft, index)) * 12)]
+
+
+def squared_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
+    """The squared norm of a chip's shard, scaled by the largest element of all shards."""
+    index = job.nodes[0]
+    site, stored = draft.stored[index].buffer, draft.norm(index)
+    regions = Regions()
+    load, at = regions.load("site", site, 0, SITE_BYTES)
+    largest, norm = regions.at("largest", 8), regions.at("norm", 8)
+    calls = [_halfword(index, at.plus(_EXTENT), largest, (), (load, Move(_zero(draft), 0, largest, SITE_BYTES)))]
+    calls += _passes(draft, regions, index, "squared_norm", {"largest": largest, "y": norm})
+    calls[-1] = replace(calls[-1], stores=(Move(stored, 0, norm, 8), Move(stored, 8, largest, 4)))
+    return [Task(number, tuple(calls), regions.sizes, cost=draft.count(_normed(draft, index)) * 18)]
+
+
+_EXTENT = 2  # bytes from the start of a site to its extent
+
+
+def _zero(draft: Draft) -> str:
+    return "zero" if "zero" in draft.buffers else draft.buffer("zero", SITE_BYTES, bytes(SITE_BYTES))
+
+
+def _halfword(node: int, x: At, y: At, stores: tuple[Move, ...], loads: tuple[Move, ...] = ()) -> Call:
+    """Copies two bytes."""
+    words: dict[str, int | At] = {"x": x, "y": y, "bytes": 2}
+    words |= {f"count_{axis}": 1 for axis in range(4)}
+    words |= {f"{side}_stride_{axis}": 2 for side in "xy" for axis in range(4)}
+    return Call("move", node, words, loads, stores)
+
+
+def _normed(draft: Draft, index: int) -> int:
+    """The value whose norm a node is."""
+    return draft.homes[draft.node(index).inputs[0]]
+
+
+def _passes(draft: Draft, regions: Regions, index: int, kernel: str, words: dict[str, int | At]) -> list[Call]:
+    """A kernel over all elements that this chip has of a value."""
+    source = _normed(draft, index)
+    size, calls = element_bytes(draft.node(source).format), []
+    for turn, (first, last) in enumerate(pieces(0, draft.count(source), min(1024, draft.limits.tile // 32 // 8 * 8))):
+        load, at = regions.load(f"x{turn % 2}", draft.place(source).buffer, first * size, (last - first) * size)
+        each = {**words, "x": at, "x_bytes": size, "first": int(turn == 0), "count": last - first}
+        calls.append(Call(kernel, index, each, (load,)))
+    return calls
 
 
 def lars_rate_tasks(draft: Draft, number: int, job: Job) -> list[Task]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from time import monotonic, sleep
 from typing import TypeVar
 
@@ -196,8 +197,10 @@ class LoadedMachine:
         self.host.write(pieces)
 
     def read_states(self, graph: str) -> dict[str, Value]:
-        """The State of the first chip; all hold the same."""
-        return self._read(graph, chip.read_states, self.chips[:1])[0]
+        """The State: shards of all chips, all else from the first, as all hold the same."""
+        first = self._read(graph, chip.read_states, self.chips[:1])
+        others = self._read(graph, partial(chip.read_states, shards_only=True), self.chips[1:])
+        return chip.joined_states([*first, *others], [each.graphs[graph].program for each in self.chips])
 
     def read_outputs(self, graph: str) -> dict[str, Value]:
         """The outputs of the last step, of all chips' images."""

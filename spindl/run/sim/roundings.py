@@ -19,7 +19,7 @@ from spindl.run.sim import rounding
 from spindl.run.sim.ops.contraction import weight_gradient_parts, with_bias
 from spindl.run.sim.ops.pieces import PRODUCERS, Pieces, blocks, channels_first, empty
 from spindl.run.sim.ops.table import TORCH_OPS
-from spindl.run.sim.rounding import Statistic
+from spindl.run.sim.rounding import Exact, Statistic
 from spindl.run.sim.values import SimValue
 
 
@@ -163,7 +163,7 @@ class _Statistics:
     largest: list[Statistic] = field(default_factory=list)
     saturated: list[Statistic] = field(default_factory=list)
 
-    def round(self, exact: Tensor, target: Target, exponent: int) -> Tensor:
+    def round(self, exact: Exact, target: Target, exponent: int) -> Tensor:
         """The rounded and clamped values, in the type and perhaps the memory of the exact ones."""
         shift = target.exponent - exponent
         rounded, largest, saturated = rounding.rounded_in_place(exact, shift, target.bits, target.even)
@@ -191,10 +191,10 @@ def _weight_gradient(node: Node, target: Target, dy: SimValue, x: SimValue) -> R
     totals: dict[tuple[int, ...], Tensor] = {}  # float64 sums of the rounded values
     statistics = _Statistics()
     for (_, part, lines), wide in weight_gradient_parts(node, dy.data, x.data):
-        exact = wide.reshape(len(wide), -1)
+        exact = wide.reshape(wide.shape[0], -1)
         place = (part.start, part.stop, lines.start, lines.stop)
         if place not in totals:
-            totals[place] = exact.new_zeros(exact.shape[1], dtype=torch.float64)
+            totals[place] = torch.zeros(exact.shape[1], dtype=torch.float64, device=exact.device)
         total = totals[place]
         for images, columns in blocks(exact.shape, exact.device):
             total[columns] += statistics.round(exact[images, columns], target, exponent).sum(0)

@@ -66,9 +66,11 @@ def manner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
             pytest.skip("no quick and exact products of bytes here")
         monkeypatch.setattr(digits, "FEWEST_TERMS", 1)
         monkeypatch.setattr(digits, "FEWEST_POSITIONS", 1)
+        monkeypatch.setattr(digits, "FEWEST_FILTERS", 1)
         if request.param != "bytes":
             monkeypatch.setattr(digits, "PIECE_BYTES", 256)
-            monkeypatch.setattr(digits, "FEWEST_FILTERS", 2)
+            monkeypatch.setattr(digits, "PATCH_BYTES", 256)
+            monkeypatch.setattr(digits, "FILTERS", 2)
             monkeypatch.setattr(contraction, "BLOCK", 8)
             monkeypatch.setattr(contraction, "FEWEST_OUTPUTS", 1)
         yield request.param
@@ -112,12 +114,13 @@ def test_two_digits_hold_what_they_say() -> None:
     x = torch.arange(-digits.LARGEST, digits.LARGEST + 1, dtype=torch.int16)
     found = digits.split(x)
     assert found is not None and found.largest == 127
-    assert torch.equal(256 * found.high.to(torch.int64) + found.low, x.to(torch.int64))
+    low, high = digits.pair(x)
+    assert torch.equal(256 * high.to(torch.int64) + low, x.to(torch.int64))
     for largest in (digits.LARGEST + 1, -digits.LARGEST - 1, -(2**15)):
         assert digits.split(torch.tensor([0, largest], dtype=torch.int16)) is None
 
 
-@pytest.mark.parametrize("terms", [1, 100, 512, 520, 4608, digits.TERMS])
+@pytest.mark.parametrize("terms", [2, 100, 512, 520, 4608, digits.TERMS])
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("largest", [digits.LARGEST, digits.LARGEST - 255])
 def test_sums_of_bytes_at_the_bounds(terms: int, sign: int, largest: int) -> None:
@@ -128,10 +131,24 @@ def test_sums_of_bytes_at_the_bounds(terms: int, sign: int, largest: int) -> Non
     w = torch.full((1, terms, 1, 1), largest, dtype=torch.int16)
     operands = digits.split_both(x, w, terms, 1)
     attributes = {"stride": (1, 1), "dilation": (1, 1), "padding": ((0, 0), (0, 0))}
-    shape = digits.grid((1, 1), (1, 1), (1, 1), attributes)
-    assert operands is not None and shape is not None
-    ((_, sums),) = digits.convolved(*operands, shape)
-    assert sums.tolist() == [[[[float(sign * largest**2 * terms)]]]]
+    assert operands is not None
+    ((_, _, sums),) = digits.convolved(*operands, (1, 1), attributes)
+    assert rounding.as_tensor(sums).tolist() == [[[[float(sign * largest**2 * terms)]]]]
+
+
+@pytest.mark.parametrize("low", [-(2**31) + 2**24, -(2**20), -256, -2, -1, 0, 1])
+@pytest.mark.parametrize("high", [-1, 0, 1, 2, 255, 2**20, 2**31 - 2**24])
+@pytest.mark.parametrize("shift", [0, 8, 9, 10, 24, 31, 32, 33])
+def test_halves_are_rounded_like_integers(low: int, high: int, shift: int) -> None:
+    """Around the ends of the upper half, and with every last byte."""
+    upper = torch.tensor([low, high, (low + high) // 2], dtype=torch.int32).repeat_interleave(256)
+    last = torch.arange(-(2**20), -(2**20) + 768, dtype=torch.int32)
+    exact = upper.to(torch.int64) * 256 + (last & 255)
+    assert torch.equal(rounding.Halves(upper, last).float64(), exact.to(torch.float64))
+    expected, largest, saturated = rounding.rounded_in_place(exact.clone(), shift, 15)
+    found, bound, clamped = rounding.rounded_in_place(rounding.Halves(upper.clone(), last), shift, 15)
+    assert torch.equal(found.to(torch.int64), expected) and clamped == saturated
+    assert int(bound).bit_length() == int(largest).bit_length()
 
 
 def test_ties_to_even_without_a_producer() -> None:

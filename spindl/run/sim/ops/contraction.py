@@ -22,7 +22,7 @@ from spindl.graph.ops.contraction import ALIGNMENT, taps
 from spindl.run.sim.ops import digits
 from spindl.run.sim.ops.pieces import BLOCK, Pieces, channels_first, float64, in_pieces
 from spindl.run.sim.ops.table import implements
-from spindl.run.sim.rounding import shift_right_half_up
+from spindl.run.sim.rounding import Exact, as_tensor, shift_right_half_up
 from spindl.run.sim.values import SimValue
 
 EXACT_TERMS = 2**21
@@ -174,14 +174,14 @@ def _convolved(out: Tensor, x: Tensor, w: Tensor, a: Any) -> Pieces:
 
 
 def _convolved_by_digits(out: Tensor, x: Tensor, w: Tensor, a: Any) -> Pieces | None:
-    shape = digits.grid(tuple(x.shape[2:]), tuple(w.shape[2:]), tuple(out.shape[2:]), a)
-    if shape is None or a["groups"] > 1:
+    if min(*a["padding"][0], *a["padding"][1]) < 0 or a["groups"] > 1 or len(w) < digits.FEWEST_FILTERS:
         return None
     operands = digits.split_both(x, w, prod(w.shape[1:]), digits.FEWEST_TERMS)
     if operands is None:
         return None
     target = channels_first(out)
-    return ((target[:, images], exact) for images, exact in digits.convolved(*operands, shape))
+    found = digits.convolved(*operands, tuple(out.shape[2:]), a)
+    return ((target[filters, images], exact) for images, filters, exact in found)
 
 
 def _by_group(w: Tensor, groups: int) -> Tensor:
@@ -224,7 +224,7 @@ WeightPart = tuple[slice, slice, slice]
 """Gradient groups, outputs and rows of the kernel; the last two are cut alike for all gradient groups."""
 
 
-def weight_gradient_parts(node: Node, dy: Tensor, x: Tensor) -> Iterator[tuple[WeightPart, Tensor]]:
+def weight_gradient_parts(node: Node, dy: Tensor, x: Tensor) -> Iterator[tuple[WeightPart, Exact]]:
     """The exact weight gradients of each part, (gradient groups, O, C/groups, rows, KW); int64 for long sums."""
     a: Any = node.attributes
     size, images = a["group_size"], dy.shape[0]
@@ -235,7 +235,7 @@ def weight_gradient_parts(node: Node, dy: Tensor, x: Tensor) -> Iterator[tuple[W
                 yield (slice(part.start + first // size, part.stop + first // size), rest[0], rest[1]), wide
 
 
-def _weight_gradients(node: Node, dy: Tensor, x: Tensor, size: int) -> Iterator[tuple[WeightPart, Tensor]]:
+def _weight_gradients(node: Node, dy: Tensor, x: Tensor, size: int) -> Iterator[tuple[WeightPart, Exact]]:
     """The same where every gradient group has `size` images."""
     a: Any = node.attributes
     groups, outputs, (channels, *kernel) = a["groups"], tuple(dy.shape[2:]), a["weight_shape"][1:]
@@ -272,7 +272,7 @@ def _weight_gradients(node: Node, dy: Tensor, x: Tensor, size: int) -> Iterator[
             yield (slice(images.start // size, images.stop // size), place, line), wide.reshape(shape)
 
 
-def _weight_gradients_by_digits(dy: Tensor, x: Tensor, size: int, a: Any) -> Iterator[tuple[WeightPart, Tensor]] | None:
+def _weight_gradients_by_digits(dy: Tensor, x: Tensor, size: int, a: Any) -> Iterator[tuple[WeightPart, Exact]] | None:
     filters, channels, *kernel = a["weight_shape"]
     shape = digits.grid(tuple(x.shape[2:]), tuple(kernel), tuple(dy.shape[2:]), a)
     if shape is None:
@@ -283,14 +283,14 @@ def _weight_gradients_by_digits(dy: Tensor, x: Tensor, size: int, a: Any) -> Ite
     at_once = min(filters, max(FEWEST_OUTPUTS, BLOCK // (channels * prod(kernel))))
     parts_found = digits.weight_gradients(*operands, shape, size, at_once)
     whole = slice(0, kernel[0])
-    return (((g, f, whole), wide.view(*wide.shape[:2], channels, *kernel)) for g, f, wide in parts_found)
+    return (((g, f, whole), wide.reshape(*wide.shape[:2], channels, *kernel)) for g, f, wide in parts_found)
 
 
 @implements("convolution_weight_gradient")
 def convolution_weight_gradient(node: Node, dy: SimValue, x: SimValue) -> SimValue:
     dw = torch.empty(node.shape, dtype=torch.int64, device=dy.data.device)
     for (part, filters, lines), wide in weight_gradient_parts(node, dy.data, x.data):
-        dw[part, filters, :, lines] = wide
+        dw[part, filters, :, lines] = as_tensor(wide)
     return SimValue(dw, dy.exponent + x.exponent)
 
 
@@ -315,7 +315,8 @@ def with_bias(exponent: int, pieces: Pieces, bias: SimValue) -> tuple[int, Piece
 
 def _with_bias(pieces: Pieces, shift: int, bias_shift: int, bias: Tensor) -> Pieces:
     aligned = shift_right_half_up(bias.to(torch.int64), bias_shift)
-    for place, exact in pieces:
+    for place, sums in pieces:
+        exact = as_tensor(sums)
         bias_like = aligned.view(-1, *(1,) * (exact.ndim - 1))
         if exact.dtype == torch.float64 and shift == 0 and bias_shift >= -20:
             yield place, exact.add_(float64(bias_like))  # at most 2^51 + 2^31 * 2^20

@@ -17,19 +17,24 @@ import torch
 from torch import Tensor
 
 from spindl.run.sim.ops.pieces import channels_first
+from spindl.run.sim.rounding import LONGEST_SHIFT, Exact, Halves
 
 LARGEST = 127 * 256 + 127
 """Largest magnitude with two digits. Only 16-bit formats reach beyond; then others compute."""
 TERMS = 2**16
 """Most products in a sum: two sums of so many products of bytes, at most 2^14 each, stay below 2^31 together."""
-FEWEST_TERMS = 48
+FEWEST_TERMS = 257
 """Shorter sums are as quick in float64: putting digits together costs the same for every sum."""
 FEWEST_POSITIONS = 128
 """The same for weight gradients, where every gradient group is a product of its own."""
 PIECE_BYTES = 1 << 21
 """Pieces are cut so that their columns and sums take about this much memory."""
-FEWEST_FILTERS = 64
-"""A product with fewer rows spends its time on arranging the other matrix."""
+PATCH_BYTES = 1 << 21
+"""The same for convolutions."""
+FEWEST_FILTERS = 32
+"""A convolution with fewer filters is as quick in float64: cutting and copying the pictures costs the same for all."""
+FILTERS = 256
+"""Most filters of a product."""
 
 
 @cache
@@ -47,11 +52,15 @@ def _filled(rows: int, columns: int, value: int) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Digits:
-    """An int16 tensor as int8 tensors of its shape, and the largest magnitude in `high`."""
+    """An int16 tensor of two digits, and the largest magnitude of the high one."""
 
-    low: Tensor
-    high: Tensor
+    values: Tensor
     largest: int
+
+
+def pair(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The low and the high digits, int8, of int16 values."""
+    return values.to(torch.int8), ((values + 128) >> 8).to(torch.int8)
 
 
 def split(x: Tensor) -> Digits | None:
@@ -60,27 +69,30 @@ def split(x: Tensor) -> Digits | None:
     largest = max(int(high), -int(low))
     if largest > LARGEST:
         return None
-    return Digits(x.to(torch.int8), ((x + 128) >> 8).to(torch.int8), (largest + 128) >> 8)
+    return Digits(x, (largest + 128) >> 8)
 
 
 def split_both(x: Tensor, y: Tensor, terms: int, fewest: int) -> tuple[Digits, Digits] | None:
-    """The digits of both operands of a contraction with so many terms, or None if this is no way to compute it."""
-    if x.device.type != "cpu" or not fewest <= terms <= TERMS or not available():
+    """The digits of both operands of a contraction with so many terms, or None if this is no way to compute it.
+
+    PyTorch leaves sums of a single product of bytes undefined on some CPUs.
+    """
+    if x.device.type != "cpu" or not max(fewest, 2) <= terms <= TERMS or not available():
         return None
     first, second = split(x), split(y)
     return None if first is None or second is None else (first, second)
 
 
-def joined(sums: Tensor, terms: int, x: Digits, y: Digits) -> Tensor:
-    """The exact sums, float64 (A, ...), of sums of products of digits, int32 (A, 2, 2, ...): the low digits first.
+def joined(sums: Tensor, terms: int, x: Digits, y: Digits) -> Exact:
+    """The exact sums (A, ...) of sums of products of digits, int32 (A, 2, 2, ...) with the low digits first.
 
-    The upper three products are put together in int32 where their bound allows it.
+    Halves where 32 bits surely hold the upper one, with the half that rounding adds to it; else float64.
     """
     upper = sums[:, 0, 1] + sums[:, 1, 0]
-    if terms * (128 * (x.largest + y.largest) + 256 * x.largest * y.largest) < 2**31:
-        total = upper.add_(sums[:, 1, 1], alpha=256).to(torch.float64)
-    else:
-        total = upper.to(torch.float64).add_(sums[:, 1, 1], alpha=256)
+    largest = terms * (128 * (x.largest + y.largest) + 256 * x.largest * y.largest + 64)
+    if largest + (1 << LONGEST_SHIFT) < 2**31:
+        return Halves(upper.add_(sums[:, 1, 1], alpha=256).add_(sums[:, 0, 0] >> 8), sums[:, 0, 0])
+    total = upper.to(torch.float64).add_(sums[:, 1, 1], alpha=256)
     return total.mul_(256).add_(sums[:, 0, 0])
 
 
@@ -118,7 +130,7 @@ class Grid:
 
     def padded(self, x: Digits, images: slice) -> Tensor:
         """(C, cells of a channel) int8: the margin at both ends, and all low digits before the high ones."""
-        low, high = channels_first(x.low)[:, images], channels_first(x.high)[:, images]
+        low, high = pair(channels_first(x.values)[:, images])
         channels, number, height, width = low.shape
         size = 2 * number * self.area
         bare = self.margin == 0 and self.cells == self.picture
@@ -169,35 +181,60 @@ def grid(picture: tuple[int, ...], kernel: tuple[int, ...], outputs: tuple[int, 
     return Grid(picture, (height, width), kernel, outputs, stride, dilation, start, max(start, reach), places)
 
 
-def convolved(x: Digits, w: Digits, shape: Grid) -> Iterator[tuple[slice, Tensor]]:
-    """The exact sums of a convolution: images, float64 (O, images, OH, OW).
+def convolved(x: Digits, w: Digits, outputs: tuple[int, ...], a: Any) -> Iterator[tuple[slice, slice, Exact]]:
+    """The exact sums of a convolution: images, filters, (filters, images, OH, OW).
+
+    Each output's patch lies in one row, channels innermost: then copying runs over KW * C bytes, and the products need
+    not arrange the patches once more.
 
     Args:
         x: of (N, C, H, W).
         w: of (O, C, KH, KW).
-        shape: of the convolution.
+        outputs: (OH, OW).
+        a: stride, dilation and padding of the convolution, none of them negative.
     """
-    images, filters, terms = len(x.low), len(w.low), prod(w.low.shape[1:])
-    lines = torch.stack([w.low.reshape(filters, terms), w.high.reshape(filters, terms)], 1)
-    places = prod(shape.places)
-    per_image = 2 * places * (terms + 4 * 2 * min(filters, FEWEST_FILTERS))
-    at_once = max(1, PIECE_BYTES // per_image)
-    rows = max(FEWEST_FILTERS, PIECE_BYTES // (16 * places * at_once))
+    images, filters, terms, places = len(x.values), len(w.values), prod(w.values.shape[1:]), prod(outputs)
+    lines = torch.stack([v.permute(0, 2, 3, 1).reshape(filters, terms) for v in pair(w.values)], 1).flatten(0, 1)
+    at_once = max(1, PATCH_BYTES // (2 * places * (terms + 8 * min(filters, FILTERS))))
     for first in range(0, images, at_once):
         part = slice(first, min(first + at_once, images))
-        seen = shape.columns(shape.padded(x, part))
-        found = []
-        for line in range(0, filters, rows):
-            sums = torch._int_mm(lines[line : line + rows].flatten(0, 1), seen)
-            valid = sums.view(-1, 2, 2, part.stop - first, *shape.places)[..., : shape.outputs[0], : shape.outputs[1]]
-            found.append(joined(valid, terms, x, w))
-        yield part, found[0] if len(found) == 1 else torch.cat(found)
+        seen = _patches(_pixels(x, part, a["padding"]), tuple(w.values.shape[2:]), outputs, a).t()
+        for line in range(0, filters, FILTERS):
+            sums = torch._int_mm(lines[2 * line : 2 * (line + FILTERS)], seen)
+            exact = joined(sums.view(-1, 2, 2, part.stop - first, *outputs), terms, x, w)
+            yield part, slice(line, line + FILTERS), exact
+
+
+def _pixels(x: Digits, images: slice, padding: Any) -> Tensor:
+    """The digits of padded pictures, int8 (2, images, H', W', C)."""
+    (above, below), (left, right) = padding
+    values = channels_first(x.values)[:, images]
+    channels, number, height, width = values.shape
+    bare = above == below == left == right == 0
+    make = torch.empty if bare else torch.zeros
+    pixels = make((2, number, above + height + below, left + width + right, channels), dtype=torch.int8)
+    rows = values.reshape(channels, -1).t().contiguous()  # a matrix is transposed quickly, other axes are not
+    inside = pixels[:, :, above : above + height, left : left + width]
+    inside[0] = rows.view(number, height, width, channels)
+    inside[1] = (rows + 128).bitwise_right_shift_(8).view(number, height, width, channels)
+    return pixels
+
+
+def _patches(pixels: Tensor, kernel: tuple[int, ...], outputs: tuple[int, ...], a: Any) -> Tensor:
+    """What each output sees of each digit: (2, images, H, W, C) -> int8 (2 * images * OH * OW, KH * KW * C)."""
+    digit, image, row, column, _ = pixels.stride()
+    (down, right), (dilation, spread) = a["stride"], a["dilation"]
+    shape = (*pixels.shape[:2], *outputs, *kernel, pixels.shape[4])
+    seen = pixels.as_strided(
+        shape, (digit, image, down * row, right * column, dilation * row, spread * column, 1)
+    )  # a view of the pixels themselves for 1x1 kernels without a stride
+    return seen.reshape(2 * pixels.shape[1] * prod(outputs), -1)
 
 
 def weight_gradients(
     dy: Digits, x: Digits, shape: Grid, size: int, filters_at_once: int
-) -> Iterator[tuple[slice, slice, Tensor]]:
-    """The exact weight gradients: gradient groups, filters, float64 (gradient groups, filters, C * KH * KW).
+) -> Iterator[tuple[slice, slice, Exact]]:
+    """The exact weight gradients: gradient groups, filters, (gradient groups, filters, C * KH * KW).
 
     Args:
         dy: of (N, O, OH, OW).
@@ -206,8 +243,8 @@ def weight_gradients(
         size: images of a gradient group; divides N.
         filters_at_once: the cut of O.
     """
-    images, filters = dy.low.shape[:2]
-    terms, places = x.low.shape[1] * prod(shape.kernel), prod(shape.places)
+    images, filters = dy.values.shape[:2]
+    terms, places = x.values.shape[1] * prod(shape.kernel), prod(shape.places)
     heaviest = max(2 * (terms + filters) * places * size, 16 * min(filters, filters_at_once) * terms)
     at_once = max(1, PIECE_BYTES // heaviest) * size
     positions = size * prod(shape.outputs)
@@ -216,8 +253,8 @@ def weight_gradients(
         count = (part.stop - first) // size
         seen = shape.columns(shape.padded(x, part), size).transpose(1, 2).unbind()
         gradient = torch.zeros((count, filters, 2, size, *shape.places), dtype=torch.int8)
-        for digit, values in enumerate((dy.low, dy.high)):
-            grouped = values[part].reshape(count, size, filters, *shape.outputs).transpose(1, 2)
+        for digit, values in enumerate(pair(dy.values[part])):
+            grouped = values.reshape(count, size, filters, *shape.outputs).transpose(1, 2)
             gradient[:, :, digit, :, : shape.outputs[0], : shape.outputs[1]] = grouped
         lines = gradient.view(count, 2 * filters, -1)
         groups = slice(first // size, part.stop // size)
@@ -227,4 +264,4 @@ def weight_gradients(
             for left, right, out in zip(lines[:, 2 * line : 2 * rows.stop].unbind(), seen, sums.unbind(), strict=True):
                 torch._int_mm(left, right, out=out)
             exact = joined(sums.view(-1, 2, 2, terms), positions, dy, x)
-            yield groups, rows, exact.view(count, -1, terms)
+            yield groups, rows, exact.reshape(count, -1, terms)

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from spindl.graph.graph import Node
 from spindl.run.sim.ops.table import Implementation, implements
+from spindl.run.sim.rounding import Exact, as_tensor
 from spindl.run.sim.values import SimValue
 
-Pieces = Iterator[tuple[Tensor, Tensor]]
-"""Views of the result, channels first, that cover it, each with the exact values that belong there: a float64 tensor of
-integers up to 2^52, or int64. The receiver may overwrite both."""
+Pieces = Iterator[tuple[Tensor, Exact]]
+"""Views of the result, channels first, that cover it, each with the exact values that belong there. The receiver may
+overwrite both."""
 
 Producer = Callable[..., tuple[int, Pieces]]
 """(node, logical tensor for the result, *inputs) -> the exponent of the exact values, pieces of that tensor."""
@@ -75,7 +76,7 @@ def _stored(producer: Producer) -> Implementation:
         wide = empty(node.shape, torch.int64, inputs[0].data.device)
         exponent, pieces = producer(node, wide, *inputs)
         for place, exact in pieces:
-            place.copy_(exact)
+            place.copy_(as_tensor(exact))
         return SimValue(wide, exponent)
 
     return implementation

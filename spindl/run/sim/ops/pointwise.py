@@ -49,7 +49,7 @@ def narrow(node: Node, x: SimValue) -> SimValue:
     narrowed = torch.empty(x.data.shape, dtype=torch.int16, device=x.data.device)
     source, result = x.data.reshape(1, -1), narrowed.view(1, -1)
     for block in blocks(source.shape, source.device):
-        rounded = rounding.round_float64(float64(source[block]), 32 - bits)
+        rounded = rounding.round_float(float64(source[block]), 32 - bits)
         result[block] = rounded.clamp_(-limit(bits), limit(bits))
     return SimValue(narrowed, x.exponent + 32 - bits, x.lift)
 
@@ -71,9 +71,11 @@ def _added(out: Tensor, x: SimValue, y: SimValue, exponent: int) -> Pieces:
         return
     result, first, second = rows(out), rows(x.data), rows(y.data)
     scales = [2.0 ** (v.exponent - exponent) for v in (x, y)]  # at most 2^30, so sums are below 2^46
+    short = max(scales) <= 2**7 and result.device.type == "cpu"  # below 2^23
+    dtype = torch.float32 if short else torch.float64
     for block in blocks(result.shape, result.device):
-        total = float64(first[block]).mul_(scales[0])
-        yield result[block], total.add_(float64(second[block]), alpha=scales[1])
+        total = first[block].to(dtype).mul_(scales[0])
+        yield result[block], total.add_(second[block].to(dtype), alpha=scales[1])
 
 
 def _per_channel(values: SimValue) -> Tensor:

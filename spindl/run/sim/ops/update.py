@@ -17,7 +17,7 @@ from spindl.number.rounding import limit
 from spindl.run.sim.ops.activation import bit_length
 from spindl.run.sim.ops.pieces import blocks
 from spindl.run.sim.ops.table import implements
-from spindl.run.sim.rounding import EXACT_LIMIT, largest_magnitude, round_float64, shift_right_half_up, term
+from spindl.run.sim.rounding import EXACT_LIMIT, largest_magnitude, round_float, shift_right_half_up, term
 from spindl.run.sim.values import Pending, SimValue
 
 STEP_LIMIT = 2**46
@@ -32,7 +32,7 @@ def _short(x: Tensor, factor: int, shift: int) -> bool:
 def _scaled(x: Tensor, factor: int, shift: int) -> Tensor:
     """RSH(x * factor, shift) in float64 where `_short` allows it, else in int64 and saturated to +-2^59."""
     if _short(x, factor, shift):
-        return round_float64(x.to(torch.float64).mul_(factor), shift)
+        return round_float(x.to(torch.float64).mul_(factor), shift)
     return term(x.to(torch.int64) * factor, shift)
 
 

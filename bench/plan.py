@@ -69,14 +69,19 @@ def graph_of(name: str, batch: int) -> tuple[Graph, dict[str, Value]]:
     return graph, initial_state(graph, {key: tensor.detach().numpy() for key, tensor in module.state_dict().items()})
 
 
-def inputs_of(graph: Graph, batch: int) -> dict[str, Value]:
-    """Random images and labels, and the scalars of a step."""
-    generator = np.random.default_rng(1)
-    values = {
+def scalars(batch: int) -> dict[str, Value]:
+    """Those of a step of SGD."""
+    return {
         "rate/0": scalar(Fraction(1, 10) / batch),
         "momentum/0": scalar(Fraction(9, 10)),
         "decay/0": scalar(Fraction(1, 10000) * batch),
     }
+
+
+def inputs_of(graph: Graph, batch: int) -> dict[str, Value]:
+    """Random images and labels, and the scalars of a step."""
+    generator = np.random.default_rng(1)
+    values = scalars(batch)
     for node in graph.nodes:
         name = str(node.attributes.get("name"))
         if node.op == "input" and name == "images" and node.format.kind == "uint8":

@@ -205,6 +205,8 @@ class Loop:
         self._kept = replace(self._kept, progress=progress, tally=tally)
         if t.scheduler is not None and t.schedule_interval == "step":
             advance(t.scheduler, loss / 65536 / images)
+        if counts := self._session.counters():
+            row["counters"] = {name: count.value for name, count in counts.items()}
         for sink in self._sinks:
             sink(row)
         rate = self._images / self._seconds if self._seconds else 0.0

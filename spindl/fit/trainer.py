@@ -61,8 +61,10 @@ from spindl.record import (
 )
 from spindl.record.progress import Display, choose_display
 from spindl.record.run_folder import check_space, locked, noted_signals
+from spindl.report.counted import save_counted
 from spindl.report.folder import try_report
 from spindl.run import RunError, Session, open_session
+from spindl.run.hosted import HostedSession
 from spindl.train import (
     Formats,
     ParameterGroup,
@@ -256,6 +258,7 @@ class Trainer:
             self._take_back(run)
             if self.run_dir is not None:
                 self._write_weights(self.run_dir)
+                self._save_counted(self.run_dir, session)
                 failed = try_report(self.run_dir)
                 if failed:
                     display.note(failed)
@@ -353,6 +356,13 @@ class Trainer:
     def _open(self) -> Session:
         program = planned(self.program, self.executor, self.device)
         return open_session(self.executor, program, self.state, device=self.device, threads=self.threads)
+
+    def _save_counted(self, folder: Path, session: Session) -> None:
+        """What the machine's cores counted of a step, for the page."""
+        if isinstance(session, HostedSession) and session.counted is not None:
+            c = session.counted
+            graph = self.program.graphs[c.graph]
+            save_counted(folder, graph, c.topology, c.cores, c.counters, session.executor, c.graph)
 
     def _calibrate(self, session: Session) -> None:
         """First exponents, once per run: the result is part of the State."""

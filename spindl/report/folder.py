@@ -13,8 +13,8 @@ from spindl.report.runs import read_run
 from spindl.report.trace import write_trace
 
 PAGE, TRACE, COMPARISON = "report.html", "step.perfetto-trace", "comparison.html"
-STEP = "step.json"
-"""Where an executor that counted a step leaves it (`spindl.report.model.save_step`), in the folder of its run."""
+STEP, MODELLED = "step.json", "modelled.json"
+"""Where a step that the executor counted is left, and the same step as it was planned (`spindl.report.counted`)."""
 
 
 def report_run(folder: Path, step: StepReport | None = None, page: Path | None = None) -> tuple[Path, ...]:
@@ -22,7 +22,8 @@ def report_run(folder: Path, step: StepReport | None = None, page: Path | None =
 
     Args:
         folder: of the run.
-        step: a modelled step of it on a machine; it stands beside the one that the run's executor left, if it did.
+        step: a modelled step of it on a machine; None: the one that is in the folder, if there is one. It stands beside
+            the one that the run's executor counted.
         page: the page's file; None: report.html in the folder. The trace lies beside it.
 
     Raises:
@@ -30,8 +31,8 @@ def report_run(folder: Path, step: StepReport | None = None, page: Path | None =
         RunFolderError: a file cannot be written.
     """
     target = page or folder / PAGE
-    counted = load_step(folder / STEP) if (folder / STEP).exists() else None
-    modelled = step if counted else None
+    counted, planned = (load_step(folder / name) if (folder / name).exists() else None for name in (STEP, MODELLED))
+    modelled = (step or planned) if counted else None
     return _write(target, run_page(read_run(folder), counted or step, modelled), counted or step)
 
 

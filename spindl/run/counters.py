@@ -36,6 +36,7 @@ COUNTERS: dict[str, Counter] = {
     "saturated": Counter("elements", "step", "elements clamped by a rounding"),
     "cycles": Counter("cycles", "core", "core clock cycles, sleeping ones included"),
     "instructions": Counter("1", "core", "instructions executed"),
+    "cycles_kernel": Counter("cycles", "core", "inside kernels, interrupts of transfers included"),
     "cycles_waiting_dma": Counter("cycles", "core", "asleep until a transfer ended"),
     "cycles_waiting_barrier": Counter("cycles", "core", "asleep at a barrier"),
     "cycles_waiting_stream": Counter("cycles", "core", "asleep until a block had arrived"),

@@ -11,10 +11,13 @@ raises RunError if the program cannot run there, and never changes the State it 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from spindl.errors import SpindlError
 from spindl.graph.operations import Value
+
+if TYPE_CHECKING:
+    from spindl.run.counters import Count
 
 Commit = Literal["all", "sites", "none"]
 """Which updates of a step stay: all; only those named "site/..." (a dry pass for first exponents); none."""
@@ -43,6 +46,11 @@ class Session(Protocol):
 
     def state(self) -> dict[str, Value]:
         """The present values of all states of the Program, by name, as int64 copies that later steps do not change."""
+        ...
+
+    def counters(self) -> dict[str, Count]:
+        """What the executor counted of the last step, by the names of `spindl.run.counters`; sums over all cores, but
+        "cycles", which are those of the core that took longest. Empty where nothing is counted."""
         ...
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from spindl.graph.interpreter import interpret
 from spindl.graph.operations import Value
 from spindl.program import Program, State
+from spindl.run.counters import Count
 from spindl.run.interface import Commit, RunError, committed
 
 
@@ -31,6 +32,10 @@ class InterpreterSession:
     def state(self) -> dict[str, Value]:
         """All states as they are now."""
         return {name: Value(value.mantissa.copy(), value.exponent) for name, value in self._values.items()}
+
+    def counters(self) -> dict[str, Count]:
+        """None: no cycle of a machine passes here."""
+        return {}
 
     def close(self) -> None:
         """Nothing is held."""

@@ -8,7 +8,7 @@ from spindl.train.optimizers import read_optimizer, step_scalars
 from spindl.train.rules import RULES
 from spindl.train.settings import Formats, Loss, ParameterGroup, TrainingError
 from spindl.train.state import float_parameters, initial_state
-from spindl.train.transform import evaluation_graph, training_graph, with_frozen
+from spindl.train.transform import evaluation_graph, layers_graph, training_graph, with_frozen
 
 if TYPE_CHECKING:
     from spindl.train.lars import LARS
@@ -23,6 +23,7 @@ __all__ = [
     "evaluation_graph",
     "float_parameters",
     "initial_state",
+    "layers_graph",
     "read_loss",
     "read_optimizer",
     "step_scalars",

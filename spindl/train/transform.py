@@ -23,6 +23,8 @@ Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 """(mean, standard deviation) per channel, in units where the brightest byte is 1."""
 
 NORMALISATION_BITS = 24
+INPUT = "input"
+"""What the gradient of the input is called among those of the parameters."""
 SMALLEST_DEVIATION = 1e-4
 """Keeps the scale 2^24 / (255 d) within 31 bits."""
 
@@ -86,7 +88,9 @@ def _parameter_roles(graph: Graph) -> dict[int, str]:
     return roles
 
 
-def _append_forward(b: Builder, graph: Graph, normalisation: Normalisation | None, formats: Formats) -> _Forward:
+def _append_forward(
+    b: Builder, graph: Graph, normalisation: Normalisation | None, formats: Formats, differentiate_input: bool = False
+) -> _Forward:
     forward = _Forward([], [], {})
     roles = _parameter_roles(graph)
     needs: list[bool] = []
@@ -95,7 +99,7 @@ def _append_forward(b: Builder, graph: Graph, normalisation: Normalisation | Non
         saved = None
         if node.op == "input":
             value = append_input(b, node.shape, normalisation, formats)
-            needs.append(False)
+            needs.append(differentiate_input)
         elif node.op == "parameter":
             key = str(node.attributes["name"])
             role = roles.get(index, "fixed")
@@ -121,7 +125,7 @@ def _append_forward(b: Builder, graph: Graph, normalisation: Normalisation | Non
 def _append_backward(
     b: Builder, graph: Graph, forward: _Forward, output: int, dy: int, formats: Formats
 ) -> dict[str, list[int]]:
-    """Gradients of all parameters, one node per use, from the gradient of the output node."""
+    """Gradients of all parameters and of the input, one node per use, from the gradient of the output node."""
     arriving: list[list[int]] = [[] for _ in graph.nodes]
     arriving[output].append(dy)
     result: dict[str, list[int]] = {}
@@ -130,14 +134,12 @@ def _append_backward(
         if not arriving[index]:
             continue
         b.at(node.name, node.source)
-        if node.op == "parameter":
-            result[str(node.attributes["name"])] = arriving[index]
+        if node.op in ("parameter", "input"):
+            result[str(node.attributes["name"]) if node.op == "parameter" else INPUT] = arriving[index]
             continue
         if saved is None or not any(saved.needs):
             continue
-        total = arriving[index][0]
-        for other in arriving[index][1:]:
-            total = b.round(b.emit("add", total, other), f"{saved.name}.gradient_sum", formats.gradients)
+        total = _added(b, arriving[index], f"{saved.name}.gradient_sum", formats)
         gradients = RULES[node.op].gradient(b, node, saved, total, formats)
         if len(gradients) != len(node.inputs):
             raise AssertionError(
@@ -202,16 +204,60 @@ def training_graph(
     dy = append_loss(b, loss, forward.values[output], formats)
     assert dy is not None
     gradients = _append_backward(b, graph, forward, output, dy, formats)
-    for number, group in enumerate(groups):
-        for key in group.parameters:
-            if key not in forward.masters:
-                continue
-            if key in gradients:
-                b.at(key, "")
-                append_update(b, group, number, key, forward.masters[key], gradients[key], batch)
+    _append_updates(b, groups, forward, gradients, batch)
     result = b.graph()
     check_graph(result)
     return result
+
+
+def layers_graph(graph: Graph, groups: Sequence[ParameterGroup], formats: Formats, batch: int) -> Graph:
+    """Forward and backward pass and update of some layers alone, without a loss: to measure them.
+
+    Args:
+        graph: a forward graph.
+        groups, formats, batch: see `training_graph`.
+
+    Returns:
+        A graph with inputs "images" and "gradient" (of the result), int32 with 16 fraction bits, and the scalars of
+        `training_graph`; outputs "result", "gradient/input", "saturation/<site>", "extent/<site>".
+
+    Raises:
+        TrainingError, GraphError.
+    """
+    check_layer_graph(graph)
+    graph = with_batch(graph, batch)
+    output = graph.outputs["output"]
+    b = Builder(True, batch)
+    forward = _append_forward(b, graph, None, formats, differentiate_input=True)
+    b.outputs["result"] = forward.values[output]
+    b.at("output", "")
+    given = b.input("gradient", b.shape(forward.values[output]), INT32, batched=True)
+    dy = b.round(given, "output.gradient", formats.gradients)
+    gradients = _append_backward(b, graph, forward, output, dy, formats)
+    b.at("input", "")
+    b.outputs["gradient/input"] = _added(b, gradients[INPUT], "input.gradient_sum", formats)
+    _append_updates(b, groups, forward, gradients, batch)
+    result = b.graph()
+    check_graph(result)
+    return result
+
+
+def _append_updates(
+    b: Builder, groups: Sequence[ParameterGroup], forward: _Forward, gradients: dict[str, list[int]], batch: int
+) -> None:
+    for number, group in enumerate(groups):
+        for key in group.parameters:
+            if key in forward.masters and key in gradients:
+                b.at(key, "")
+                append_update(b, group, number, key, forward.masters[key], gradients[key], batch)
+
+
+def _added(b: Builder, parts: Sequence[int], name: str, formats: Formats) -> int:
+    """The sum of gradients that arrive at one place."""
+    total = parts[0]
+    for other in parts[1:]:
+        total = b.round(b.emit("add", total, other), name, formats.gradients)
+    return total
 
 
 def evaluation_graph(
@@ -246,4 +292,4 @@ def with_frozen(graph: Graph, frozen: Sequence[str]) -> Graph:
     return replace(graph, nodes=nodes)
 
 
-__all__ = ["FIXED_EXPONENT", "evaluation_graph", "training_graph", "with_frozen"]
+__all__ = ["FIXED_EXPONENT", "evaluation_graph", "layers_graph", "training_graph", "with_frozen"]

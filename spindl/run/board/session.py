@@ -76,6 +76,8 @@ def stop_programs(name: MachineName) -> tuple[int, ...]:
 class BoardSession(HostedSession):
     """Runs a planned Program on a machine; see `interface.Session`."""
 
+    executor = "board"
+
     def __init__(self, program: Program, state: State, name: MachineName) -> None:
         super().__init__(program, state)
         if name.source == "model":

@@ -44,6 +44,8 @@ def emulated_topology(name: MachineName) -> Topology:
 class EmulatedSession(HostedSession):
     """Runs a planned Program on the instruction-level emulator; see `interface.Session`."""
 
+    executor = "emu"
+
     def __init__(self, program: Program, state: State, topology: Topology, threads: int | None) -> None:
         super().__init__(program, state)
         if find_spec("spinnman") is None:

@@ -80,9 +80,12 @@ class Layout:
     def record_load(self, base: int, at: int) -> ChipLoad:
         """Records and what belongs to them, for a block that begins at `base`, from `at` on."""
         regions = ((base, base + self.data_end, True), (base + self.data_end, base + self.records, False))
-        setting = Setting(regions, self.chips, round(1000 * CORE_TIME_OUT), step_counters=False, command="NONE")
-        first = [self.stamped(each) for each in next(iter(self.parts.values())).schedules["all"]]
-        return chip_load(self.image, first, self.names, at, setting, chip=self.number)
+        setting = Setting(regions, self.chips, round(1000 * CORE_TIME_OUT), step_counters=True, command="NONE")
+        tables = zip(*(part.schedules["all"] for part in self.parts.values()), strict=True)
+        longest = [max(of_core, key=lambda schedule: len(schedule.steps)) for of_core in tables]
+        return chip_load(
+            self.image, [self.stamped(each) for each in longest], self.names, at, setting, chip=self.number
+        )
 
 
 def lay_out(

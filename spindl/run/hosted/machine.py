@@ -11,7 +11,7 @@ from spindl.graph.operations import Value
 from spindl.machine import Topology
 from spindl.machine.topology import XY
 from spindl.program import Program
-from spindl.program.core import COMMANDS, CORE
+from spindl.program.core import COMMANDS, CORE, STEP_COUNTERS, core_counters
 from spindl.program.image import Image, load_image
 from spindl.program.load import TEXT_BYTES, CoreResult, core_result, user_register
 from spindl.program.machine import ChipProgram
@@ -55,6 +55,7 @@ class LoadedMachine:
         if not program.chips:
             raise RunError("the program has no plan", "program", "plan it for the machine first")
         self.host = host
+        self.topology = topology
         self._image = image or load_image()
         self._predicted = program.step_seconds
         count = max(len(parts) for parts in program.chips.values())
@@ -71,6 +72,7 @@ class LoadedMachine:
         self._start()
         self._sequence = 1
         self._given: tuple[str, str] | None = None  # graph and commit whose schedules the records name
+        self._counting: bool | None = True  # as the records were loaded
 
     def _load(self, places: list[XY], program: Program, topology: Topology) -> tuple[LoadedChip, ...]:
         working = {(place.x, place.y): place.working_cores for place in topology.places}
@@ -122,16 +124,45 @@ class LoadedMachine:
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
-    def run(self, graph: str, commit: str) -> None:
-        """One step: commands, doorbell, answers.
+    def run(self, graph: str, commit: str, count: bool = False) -> None:
+        """One step: commands, doorbell, answers; count: the cores write step counters.
 
         Raises:
             MachineStopped: a core stops or does not answer in time, or a chip does not answer the host.
         """
         try:
+            self._count(count)
             self._run(graph, commit)
         except MachineError as error:
             raise self._stopped(error.what) from error
+
+    def _count(self, count: bool) -> None:
+        if self._counting == count:
+            return
+        self._counting = None
+        self.host.write(
+            (each.xy, record + _FIELDS["step_counters"], (count * address).to_bytes(4, "little"))
+            for each in self.chips
+            for record, (address, _) in zip(each.load.records, each.load.step_counters, strict=True)
+        )
+        self._counting = count
+
+    def step_counters(self, graph: str, commit: str) -> dict[XY, list[list[dict[str, int]]]]:
+        """Of each chip, each core, each step of its schedule, after a run that counted."""
+        spans, size = [], STEP_COUNTERS.layout.size
+        for each in self.chips:
+            schedules = each.graphs[graph].program.schedules[commit]
+            for (address, _), schedule in zip(each.load.step_counters, schedules, strict=True):
+                spans.append((each.xy, address, size * len(schedule.steps)))
+        found: dict[XY, list[list[dict[str, int]]]] = {each.xy: [] for each in self.chips}
+        for (xy, _, length), data in zip(spans, self.host.read(spans), strict=True):
+            found[xy].append([STEP_COUNTERS.unpack(data, at) for at in range(0, length, size)])
+        return found
+
+    def counters(self) -> list[dict[str, int]]:
+        """Of each core, of the last step; see `spindl.program.core.core_counters`."""
+        records = self.host.read([(each.xy, r, CORE.layout.size) for each in self.chips for r in each.load.records])
+        return [core_counters(data) for data in records]
 
     def _run(self, graph: str, commit: str) -> None:
         self._sequence += 1

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from spindl.graph.operations import Value
 from spindl.machine import Topology
 from spindl.machine.topology import XY
 from spindl.program import Program, State
 from spindl.program.load import CoreResult
+from spindl.run.counters import Count
+from spindl.run.hosted.counted import summed_counters
 from spindl.run.interface import Commit, RunError
 
 if TYPE_CHECKING:
@@ -18,8 +21,37 @@ if TYPE_CHECKING:
     from spindl.run.hosted.machine import LoadedMachine
 
 
+COUNTED_STEP, COUNT_EVERY = 2, 100
+"""Which training steps write counters of every step of their schedules: the second, as in the first the cores check
+their schedules, and each hundredth behind it. It takes a core 155 cycles a step."""
+
+
+@dataclass(frozen=True)
+class CountedStep:
+    """A training step whose cores counted every step of their schedules.
+
+    Attributes:
+        graph: that was run.
+        topology: of the machine.
+        cores: of each chip that took part.
+        counters: of each chip, each core, each step (spindl.program.core.STEP_COUNTERS).
+    """
+
+    graph: str
+    topology: Topology
+    cores: int
+    counters: Mapping[XY, list[list[dict[str, int]]]]
+
+
 class HostedSession:
-    """See `interface.Session`; the machine starts with the first step. Subclasses say how."""
+    """See `interface.Session`; the machine starts with the first step. Subclasses say how.
+
+    Attributes:
+        executor: its name.
+        counted: the last training step that was counted in full; None: there was none yet.
+    """
+
+    executor: ClassVar[str] = ""
 
     def __init__(self, program: Program, state: State) -> None:
         self._program = program
@@ -27,6 +59,9 @@ class HostedSession:
         self._running: LoadedMachine | None = None
         self._fresh: list[str] = []  # graphs in whose memory the present states are
         self._stopped = False  # a step failed: what the machine holds is not a State
+        self._trained = 0  # steps whose updates all stayed
+        self._counters: dict[str, Count] = {}
+        self.counted: CountedStep | None = None
 
     def connect(self) -> tuple[Host, Topology]:
         """The machine, running SC&MP, and its chips."""
@@ -60,14 +95,25 @@ class HostedSession:
         before = self._states() if commit == "none" and updates else None
         machine.write_inputs(graph, inputs)
         self._stopped = True
-        machine.run(graph, "all" if commit == "all" else "sites")
+        whole = commit == "all" and bool(updates)
+        count = whole and (self._trained + 1) % COUNT_EVERY == COUNTED_STEP % COUNT_EVERY
+        machine.run(graph, "all" if commit == "all" else "sites", count)
         self._stopped = False
+        self._trained += whole
+        self._counters = summed_counters(machine.counters(), machine.topology, self.executor)
+        if count:
+            tables = machine.step_counters(graph, "all")
+            self.counted = CountedStep(graph, machine.topology, len(next(iter(tables.values()))), tables)
         outputs = machine.read_outputs(graph)
         if before is not None:
             machine.write_states(graph, before)
         elif updates:
             self._fresh = [graph]
         return outputs
+
+    def counters(self) -> dict[str, Count]:
+        """Of the last step."""
+        return dict(self._counters)
 
     def results(self) -> list[tuple[XY, int, CoreResult]]:
         """What each core left of the last step; empty before the first."""

@@ -8,6 +8,7 @@ import torch
 
 from spindl.graph.operations import Value
 from spindl.program import Program, State
+from spindl.run.counters import Count
 from spindl.run.interface import Commit, RunError
 from spindl.run.sim.memory import Memory
 from spindl.run.sim.simulator import Simulator
@@ -48,6 +49,10 @@ class SimulatorSession:
     def state(self) -> dict[str, Value]:
         """All states as they are now."""
         return {name: _copy(self._values.get(name, value)) for name, value in self._initial.items()}
+
+    def counters(self) -> dict[str, Count]:
+        """None: no cycle of a machine passes here."""
+        return {}
 
     def close(self) -> None:
         """Forget compiled graphs and state."""

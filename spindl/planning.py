@@ -14,11 +14,12 @@ PLANNED = ("emu", "board")
 """Executors that need a plan."""
 
 
-def target_machine(device: str) -> Machine:
+def target_machine(device: str, cores: int | None = None) -> Machine:
     """A machine with those of its chips and cores that are used.
 
     Args:
         device: the machine's name (`spindl.machine.name`); "cpu" stands for "spin3". A live one is read and probed.
+        cores: of each chip that compute; None: all that work.
 
     Raises:
         TopologyError, MachineFileError: a name or a file that means no machine.
@@ -34,7 +35,7 @@ def target_machine(device: str) -> Machine:
         topology = load_machine(Path(name.what)).topology
     else:
         topology = model_topology(name.what)
-    return machine_of(topology, name.chips or 1)
+    return machine_of(topology, name.chips or 1, cores)
 
 
 def planned(program: Program, executor: str, device: str) -> Program:
@@ -56,6 +57,5 @@ def planned(program: Program, executor: str, device: str) -> Program:
     for key, graph in program.graphs.items():
         plans = [plan_step(graph, target, number) for number in range(target.chips)]
         chips[key] = tuple(emit(plan, 0) for plan in plans)
-        if target.chips == 1:  # exchanges between chips have no prediction yet
-            seconds[key] = sum(phase.cycles for phase in predict(plans[0])) / CHIP.clock.value
+        seconds[key] = sum(phase.cycles for phase in predict(plans[0])) / CHIP.clock.value
     return replace(program, chips=chips, step_seconds=seconds)

@@ -16,14 +16,14 @@ from spindl.graph import Graph
 from spindl.model import capture, load_model
 from spindl.plan import Plan, plan_step
 from spindl.plan.check import check_plan
-from spindl.plan.cost import PhaseCost, predict
+from spindl.plan.cost import PhaseCost, forecast, predict
 from spindl.plan.file import load_plan, save_plan
-from spindl.plan.machine import machine_of
 from spindl.plan.scale.machines import boards_of, is_of_boards
 from spindl.plan.scale.predict import CHIPS_PER_BOARD, chip_of
 from spindl.plan.scale.show import layer_lines, lines_of
 from spindl.plan.share import share_of
 from spindl.plan.show import diff_plans, phase_rows, summary
+from spindl.planning import target_machine
 from spindl.train import Formats, ParameterGroup, read_loss, training_graph
 
 PLAN_FILE = ".plan"
@@ -57,11 +57,12 @@ def run(request: Request) -> None:
     else:
         graph = _graph(request)
         started = perf_counter()
-        plan = plan_step(graph, machine_of(request.machine, cores=request.cores))
+        plan = plan_step(graph, target_machine(request.machine, request.cores))
         console.print(f"planned in {perf_counter() - started:.2f} s", markup=False, highlight=False)
     check_plan(plan)
-    phases = predict(plan)
-    for line in summary(plan, phases):
+    foreseen = forecast(plan)
+    phases = foreseen.phases
+    for line in summary(plan, foreseen):
         console.print(line, markup=False, highlight=False)
     if request.show:
         console.print(_table(plan, phases))
@@ -108,7 +109,7 @@ def _graph(request: Request) -> Graph:
 
 
 def _table(plan: Plan, phases: tuple[PhaseCost, ...]) -> Table:
-    table = Table("phase", "what", "tasks", "cycles", "read", "written")
+    table = Table("phase", "what", "tasks", "cycles", "read", "written", "packets")
     for name, what, *numbers in phase_rows(plan, phases):
         table.add_row(name, what, *(f"{number:,}" for number in numbers))
     return table

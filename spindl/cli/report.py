@@ -21,7 +21,7 @@ def report(
     plan: Annotated[Path | None, typer.Option("--plan", help="File of spindl plan --save, or of --save-step.")] = None,
     machine: Annotated[
         str | None,
-        typer.Option("--machine", help="Plan the run's training step for one chip of it: spin3, spin5, WxH."),
+        typer.Option("--machine", help="Plan the run's training step for it: spin3, spin3:4 (4 of its chips), a file."),
     ] = None,
     cores: Annotated[int, typer.Option("--cores", help="Cores of a chip that compute.", min=1, max=17)] = 16,
     save_step: Annotated[
@@ -76,14 +76,14 @@ def write(
 
 
 def _planned(run: Path, machine: str, cores: int) -> StepReport:
-    """The modelled training step of a run on one chip."""
+    """The modelled training step of a run on a machine."""
     from spindl.plan import plan_step
-    from spindl.plan.machine import machine_of
+    from spindl.planning import target_machine
     from spindl.program import load_program
     from spindl.report.planned import plan_report
 
     graph = load_program(run / "program.spindl").graphs["train"]
-    return plan_report(plan_step(graph, machine_of(machine, cores=cores)))
+    return plan_report(plan_step(graph, target_machine(machine, cores)))
 
 
 def _load(path: Path) -> StepReport:

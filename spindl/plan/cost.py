@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from spindl.machine import CHIP
+from spindl.machine.energy import POWER, idle_watts
 from spindl.plan.ask import cycles
 from spindl.plan.deal import Placed
 from spindl.plan.plan import Plan
@@ -139,6 +140,22 @@ def _phase_cost(name: str, length: int, cores: Sequence[Sequence[tuple[Call, int
 def predict(plan: Plan, bandwidth: float = CHIP.sdram_bandwidth.value, slower: float = 1.0) -> tuple[PhaseCost, ...]:
     """The cost of every phase; see `forecast`."""
     return forecast(plan, bandwidth, slower).phases
+
+
+def joules(plan: Plan, foreseen: Forecast) -> dict[str, float]:
+    """Energy of a step on all chips by what draws it: idle power of the whole machine, cores awake, packets, SDRAM."""
+    seconds = total_cycles(foreseen.phases) / CHIP.clock.value
+    awake = 0.0
+    for taken in foreseen.walk.taken:
+        asleep = taken[:, DMA].sum() + (taken[:, MEET_END] - taken[:, MEET]).sum()
+        awake += float(taken[-1, END] - asleep)
+    chips = plan.machine.chips
+    return {
+        "idle": idle_watts(plan.machine.topology).value * seconds,
+        "cores": POWER.core.value * chips * awake / CHIP.clock.value,
+        "packets": POWER.packet.value * chips * sum(phase.packets for phase in foreseen.phases),
+        "SDRAM": POWER.sdram.value * chips * sum(phase.read + phase.written for phase in foreseen.phases),
+    }
 
 
 def packets_of(call: Call) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from spindl.machine import CHIP
-from spindl.plan.cost import PhaseCost, total_cycles
+from spindl.plan.cost import Forecast, PhaseCost, joules, total_cycles
 from spindl.plan.emit import emit
 from spindl.plan.plan import Plan
 from spindl.program.schedule import encode
@@ -30,15 +30,15 @@ def largest_region(plan: Plan) -> int:
     return tables + max(tasks, default=0)
 
 
-def phase_rows(plan: Plan, phases: Sequence[PhaseCost]) -> list[tuple[str, str, int, int, int, int]]:
-    """(phase, what it computes, tasks, cycles, bytes read, bytes written) of every phase."""
+def phase_rows(plan: Plan, phases: Sequence[PhaseCost]) -> list[tuple[str, str, int, int, int, int, int]]:
+    """(phase, what it computes, tasks, cycles, bytes read, bytes written, packets sent) of every phase."""
     rows = []
     for phase, cost in zip(plan.phases, phases, strict=True):
         tasks = [placed.task for core in phase.cores for placed in core]
         nodes = sorted({call.node for task in tasks for call in task.calls if call.kernel and task.job >= 0})
         names = [f"{plan.graph.nodes[i].name or 'graph'} {_verb(plan.graph.nodes[i].op)}" for i in nodes]
         what = ", ".join(dict.fromkeys(names))
-        rows.append((cost.name, what, len(tasks), cost.cycles, cost.read, cost.written))
+        rows.append((cost.name, what, len(tasks), cost.cycles, cost.read, cost.written, cost.packets))
     return rows
 
 
@@ -46,8 +46,10 @@ def _verb(op: str) -> str:
     return {"requantise": "rounded", "sum_groups": "weight gradient"}.get(op, op.replace("_", " "))
 
 
-def summary(plan: Plan, phases: Sequence[PhaseCost]) -> list[str]:
+def summary(plan: Plan, foreseen: Forecast) -> list[str]:
     """What a plan is, in a few lines."""
+    phases, energy = foreseen.phases, joules(plan, foreseen)
+    parts = ", ".join(f"{name} {amount * 1e3:.3g}" for name, amount in energy.items())
     m, cycles = plan.machine, total_cycles(phases)
     tiles = m.tiles[1] - m.tiles[0]
     calls = sum(len(p.task.calls) for phase in plan.phases for core in phase.cores for p in core)
@@ -58,7 +60,9 @@ def summary(plan: Plan, phases: Sequence[PhaseCost]) -> list[str]:
         f"phases    {len(plan.phases)}, {calls:,} calls of kernels",
         f"memory    {plan.bytes:,} bytes of SDRAM; {largest_region(plan):,} of {tiles:,} bytes of DTCM",
         f"predicted {cycles:,} cycles a step: {milliseconds:.2f} ms (modelled), {share:.0%} in kernels",
-        f"SDRAM     {read:,} bytes read, {written:,} written a step",
+        f"SDRAM     {read:,} bytes read, {written:,} written a step and chip",
+        f"network   {sum(p.packets for p in phases):,} packets a step and chip",
+        f"energy    {sum(energy.values()) * 1e3:.3g} mJ a step (modelled): {parts}",
         f"digest    {plan_digest(plan)[:16]}",
     ]
 

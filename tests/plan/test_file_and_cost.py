@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from spindl.cli.app import app
 from spindl.plan import Plan, PlanError, machine_of, plan_step
-from spindl.plan.cost import predict, total_cycles
+from spindl.plan.cost import forecast, predict, total_cycles
 from spindl.plan.file import load_plan, save_plan
 from spindl.plan.show import diff_plans, plan_digest, summary
 from spindl.program.core import TILES
@@ -66,7 +66,7 @@ def test_bytes_are_those_of_the_schedules() -> None:
     always = [call for call in calls if call.condition is None]
     assert sum(p.read for p in phases) == sum(m.bytes * m.rows for call in always for m in call.loads)
     assert sum(p.written for p in phases) == sum(m.bytes * m.rows for call in always for m in call.stores)
-    assert f"{plan.bytes:,} bytes of SDRAM" in "\n".join(summary(plan, phases))
+    assert f"{plan.bytes:,} bytes of SDRAM" in "\n".join(summary(plan, forecast(plan)))
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def report_run(folder: Path, step: StepReport | None = None, page: Path | None =
     target = page or folder / PAGE
     counted, planned = (load_step(folder / name) if (folder / name).exists() else None for name in (STEP, MODELLED))
     modelled = (step or planned) if counted else None
-    return _write(target, run_page(read_run(folder), counted or step, modelled), counted or step)
+    return _write(target, run_page(read_run(folder), counted or step, modelled), counted or step, modelled)
 
 
 def try_report(folder: Path) -> str:
@@ -59,10 +59,10 @@ def compare_runs(folders: Sequence[Path], steps: Sequence[StepReport | None], pa
     return (page,)
 
 
-def _write(target: Path, content: str, step: StepReport | None) -> tuple[Path, ...]:
+def _write(target: Path, content: str, step: StepReport | None, beside: StepReport | None = None) -> tuple[Path, ...]:
     write_atomically(target, content.encode())
     if step is None or not step.timelines or find_spec("perfetto") is None:
         return (target,)
     trace = target.with_name(TRACE if target.name == PAGE else f"{target.stem}.perfetto-trace")
-    write_trace(step, trace)
+    write_trace(step, trace, beside)
     return target, trace

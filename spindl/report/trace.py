@@ -35,26 +35,43 @@ _Slice = tuple[float, float, str, str, Mapping[str, str | int]]
 """Start and end in cycles, name, category, annotations."""
 
 
-def write_trace(step: StepReport, path: Path) -> None:
+def write_trace(step: StepReport, path: Path, beside: StepReport | None = None) -> None:
     """Write a step's trace. Raises ReportError without the perfetto package, RunFolderError if it cannot be written."""
-    write_atomically(path, trace_bytes(step))
+    write_atomically(path, trace_bytes(step, beside))
 
 
-def trace_bytes(step: StepReport) -> bytes:
-    """A step's trace as the bytes of a Trace message. Raises ReportError without the perfetto package."""
+def trace_bytes(step: StepReport, beside: StepReport | None = None) -> bytes:
+    """A step's trace as the bytes of a Trace message.
+
+    Args:
+        step: what happened, or is foreseen.
+        beside: the same step from elsewhere, such as the prediction of a measured one; both begin at 0.
+
+    Raises:
+        ReportError: without the perfetto package.
+    """
     if find_spec("perfetto") is None:
         raise ReportError("the package perfetto is not installed", "trace", "pip install 'spindl[report]'")
     from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as messages
 
     trace = messages.Trace()
-    writer = _Writer(trace, messages, 1e9 / step.clock)
-    writer.process(_STEP, 1, f"step: {step.graph} on {step.machine} ({step.origin.label})")
-    writer.thread(_STEP + 1, 1, 1, "phases")
-    writer.slices(_STEP + 1, [(p.start, p.end, p.name, "phase", {}) for p in step.phases])
-    track, room = 10, MOST_SLICES
+    track, pid = _STEP, 1
+    steps = [each for each in (step, beside) if each is not None]
+    for each in steps:
+        writer = _Writer(trace, messages, 1e9 / each.clock)
+        track, pid = _append_step(writer, each, track, pid, MOST_SLICES // len(steps))
+    return bytes(trace.SerializeToString())
+
+
+def _append_step(writer: _Writer, step: StepReport, track: int, pid: int, room: int) -> tuple[int, int]:
+    """A process for the step and one for each chip; returns the next numbers of a track and of a process."""
+    writer.process(track, pid, f"step: {step.graph} on {step.machine} ({step.origin.label})")
+    writer.thread(track + 1, pid, 1, "phases")
+    writer.slices(track + 1, [(p.start, p.end, p.name, "phase", {}) for p in step.phases])
+    track, pid = track + 2, pid + 1
     chips = sorted({line.chip for line in step.timelines} | {use.chip for use in step.links})
-    for number, chip in enumerate(chips):
-        pid, thread = number + 2, 1
+    for chip in chips:
+        thread = 1
         lines = [line for line in step.timelines if line.chip == chip]
         shown = _fitting(lines, room)
         room -= sum(len(line.slices) + len(line.transfers) for line in shown)
@@ -73,7 +90,8 @@ def trace_bytes(step: StepReport) -> bytes:
             writer.thread(track, pid, thread, f"link {use.link}")
             writer.slices(track, ((t.start, t.end, t.name, "link", {"bytes": t.bytes}) for t in use.slices))
             track, thread = track + 1, thread + 1
-    return bytes(trace.SerializeToString())
+        pid += 1
+    return track, pid
 
 
 def _fitting(lines: Sequence[CoreTimeline], room: int) -> list[CoreTimeline]:

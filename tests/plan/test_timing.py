@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench import blocks
 from bench.plan import measure
 from spindl import _planner
 from spindl.plan.cost import forecast, time_line
@@ -28,6 +29,12 @@ OF_A_STEP, OF_A_LAYER = 0.10, 0.20
         *[pytest.param("mlp", 8, 1, cores, marks=pytest.mark.slow) for cores in (1, 4, 16)],
         *[pytest.param("lenet5", batch, 1, cores, marks=pytest.mark.slow) for batch in (8, 32) for cores in (1, 4, 16)],
         *[pytest.param("resnet8", 8, 1, cores, marks=pytest.mark.slow) for cores in (1, 4, 16)],
+        *[
+            pytest.param(name, 8, chips, cores, marks=pytest.mark.slow)
+            for name in ("conv1d", "mlp", "digits", "lenet5")
+            for chips in (2, 4)
+            for cores in (4, 16)
+        ],
     ],
 )
 def test_steps_take_what_was_foreseen(name: str, batch: int, chips: int, cores: int) -> None:
@@ -38,6 +45,14 @@ def test_steps_take_what_was_foreseen(name: str, batch: int, chips: int, cores: 
     assert found.layers
     for layer, difference in found.layers.items():
         assert abs(difference) <= OF_A_LAYER, layer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(blocks.blocks())))
+def test_blocks_of_resnet50_take_what_was_foreseen(number: int) -> None:
+    """At full width, forward and backward, bit for bit the simulator's."""
+    ours, theirs = blocks.measure(blocks.blocks()[number]).cycles
+    assert ours == pytest.approx(theirs, rel=OF_A_STEP)
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as messages
 
 from spindl.report import trace as module
 from spindl.report.errors import ReportError
+from spindl.report.model import Origin
 from spindl.report.trace import trace_bytes
 from tests.report.samples import board_step, small_step
 
@@ -47,6 +50,15 @@ def test_every_slice_is_there_in_order() -> None:
             assert open_slices in (0, 1)  # slices of a track follow each other
         assert open_slices == 0
     assert max(rows[-1].timestamp for rows in events.values()) == round(step.cycles * 5)  # 5 ns a cycle
+
+
+def test_a_measured_step_beside_the_modelled_one() -> None:
+    modelled = small_step()
+    measured = replace(modelled, origin=Origin("measured", "emu"))
+    names, events = parsed(trace_bytes(measured, modelled))
+    assert {"chip 0,0 (measured on the emulator)", "chip 0,0 (modelled)"} <= set(names.values())
+    slices = sum(len(line.slices) + len(line.transfers) for line in modelled.timelines) + len(modelled.phases)
+    assert sum(len(rows) for rows in events.values()) == 2 * 2 * slices
 
 
 def test_slices_name_layer_and_kernel() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from spindl.machine import CHIP, load_machine, model_topology, parse_machine
-from spindl.plan import Machine, emit, machine_of, plan_step
+from spindl.plan import Machine, emit, machine_of, plan_chips
 from spindl.plan.cost import predict
 from spindl.program import Program
 
@@ -55,7 +55,7 @@ def planned(program: Program, executor: str, device: str) -> Program:
     target = target_machine(device)
     chips, seconds = {}, {}
     for key, graph in program.graphs.items():
-        plans = [plan_step(graph, target, number) for number in range(target.chips)]
+        plans = plan_chips(graph, target)
         chips[key] = tuple(emit(plan, 0) for plan in plans)
         seconds[key] = sum(phase.cycles for phase in predict(plans[0])) / CHIP.clock.value
     return replace(program, chips=chips, step_seconds=seconds)

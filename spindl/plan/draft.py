@@ -6,7 +6,7 @@ Values get their places in SDRAM (buffers), numbers in the exponent table and in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -144,6 +144,24 @@ class Draft:
         start, stop = self.shards.get(index, (0, prod(self.node(index).shape)))
         return stop - start
 
+    def room(self, index: int) -> int:
+        """Elements that there is room for on every chip: those of the largest shard, so that all lie alike."""
+        whole = prod(self.node(index).shape)
+        return min(whole, -(-whole // (8 * self.chips)) * 8) if index in self.shards else whole
+
+    def copy(self) -> Draft:
+        """A draft that later changes of this one leave alone."""
+        return replace(
+            self,
+            buffers=dict(self.buffers),
+            stored=dict(self.stored),
+            rules=list(self.rules),
+            numbers=dict(self.numbers),
+            words=dict(self.words),
+            overflow=dict(self.overflow),
+            halvings=list(self.halvings),
+        )
+
     def numbered(self, streams: str, count: int) -> list[int]:
         """Numbers for the next blocks of the streams of a ring or tree.
 
@@ -156,7 +174,7 @@ class Draft:
 
     def keep(self, index: int, parts: int = 1, narrow: bool = False) -> Stored:
         """A new buffer for a node's value, or for its partial sums; narrow: of an int32 tensor as int16."""
-        size = self.count(index) * element_bytes(self.node(index).format) // (2 if narrow else 1)
+        size = self.room(index) * element_bytes(self.node(index).format) // (2 if narrow else 1)
         room = aligned(size) if parts > 1 else size
         stored = Stored(self.buffer(f"node/{index}", room * parts), parts, room)
         self.stored[index] = stored

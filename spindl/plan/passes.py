@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from struct import pack
 from types import MappingProxyType
 
@@ -28,12 +29,12 @@ from spindl.plan.jobs import Job, find_jobs, levels
 from spindl.plan.join import join_jobs
 from spindl.plan.layout import ELEMENT_BYTES, aligned, element_bytes, value_bytes
 from spindl.plan.machine import Machine
-from spindl.plan.memory import lives, place
+from spindl.plan.memory import lives
 from spindl.plan.network import network_of
 from spindl.plan.plan import Phase, Plan
+from spindl.plan.same import Known, placed, tasks_of
 from spindl.plan.share import Shard, gathers_late, shards_of, share_of, with_exchanges
 from spindl.plan.task import Task
-from spindl.plan.tiles.build import build
 
 _WHOLE: Mapping[int, Shard] = MappingProxyType({})
 
@@ -50,14 +51,38 @@ def plan_step(graph: Graph, machine: Machine, chip: int = 0) -> Plan:
         PlanError: an op that no kernel computes.
         TooLarge: something that fits no core, or all of it no chip.
     """
+    return _plan(_prepared(graph, machine), machine, chip, Known())
+
+
+def plan_chips(graph: Graph, machine: Machine) -> tuple[Plan, ...]:
+    """The plans of all chips, each as `plan_step` makes it; what is the same on all is planned once."""
+    prepared, known = _prepared(graph, machine), Known()
+    return tuple(_plan(prepared, machine, chip, known) for chip in range(machine.chips))
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A chip's graph, its jobs, the homes of its values, the phase of each job."""
+
+    graph: Graph
+    jobs: tuple[Job, ...]
+    homes: Mapping[int, int]
+    phase_of: Sequence[int]
+
+
+def _prepared(graph: Graph, machine: Machine) -> _Prepared:
+    """What all chips have in common."""
     graph = share_of(graph, machine.chips)
     jobs, homes = find_jobs(graph)
     jobs = join_jobs(graph, jobs, homes)
-    shards = shards_of(graph, homes, machine.chips, chip)
-    jobs = with_exchanges(graph, jobs, machine.chips, shards)
-    phase_of = gathers_late(jobs, levels(graph, jobs, homes))
-    draft = machine_draft(graph, homes, machine, chip, shards)
-    tasks = [phase for phase in _tiles(draft, jobs, phase_of) if phase]
+    jobs = with_exchanges(graph, jobs, machine.chips, shards_of(graph, homes, machine.chips, 0))
+    return _Prepared(graph, jobs, homes, gathers_late(jobs, levels(graph, jobs, homes)))
+
+
+def _plan(prepared: _Prepared, machine: Machine, chip: int, known: Known) -> Plan:
+    graph, jobs, homes = prepared.graph, prepared.jobs, prepared.homes
+    draft = machine_draft(graph, homes, machine, chip, shards_of(graph, homes, machine.chips, chip))
+    tasks = [phase for phase in _tiles(draft, jobs, prepared.phase_of, known) if phase]
     exponents = {index: draft.exponent(homes[index]) for index in _readable(graph)}
     ends.last_rules(draft)
     begin, collect = ends.begin_tasks(draft), ends.collect_tasks(draft)
@@ -67,10 +92,11 @@ def plan_step(graph: Graph, machine: Machine, chip: int = 0) -> Plan:
     names += [*(f"between {k}" for k in range(len(between))), "finish"]
     fixed, start = fixed_regions(draft, machine)
     cores = [deal(phase, machine.cores) for phase in phases]
-    placed = place_cores(cores, start, machine, fixed, [node.name for node in graph.nodes])
-    host = {place.buffer for index, place in draft.stored.items() if index in _hosts(graph, homes)}
+    on_cores = place_cores(cores, start, machine, fixed, [node.name for node in graph.nodes])
+    hosts = _hosts(graph, homes)
+    host = {place.buffer for index, place in draft.stored.items() if index in hosts}
     life = lives(draft.buffers, phases, frozenset({*host, ends.MERGED, ends.EXPONENTS} & draft.buffers.keys()))
-    addresses, size = place(draft.buffers, life)
+    addresses, size = placed(draft.buffers, life, known)
     if size > machine.sdram:
         raise TooLarge("the step does not fit a chip's SDRAM", "plan", _sdram_remedy(draft, life), size, machine.sdram)
     return Plan(
@@ -78,7 +104,8 @@ def plan_step(graph: Graph, machine: Machine, chip: int = 0) -> Plan:
         machine,
         chip,
         tuple(
-            Phase(name, tuple(tuple(placed[core][k]) for core in range(machine.cores))) for k, name in enumerate(names)
+            Phase(name, tuple(tuple(on_cores[core][k]) for core in range(machine.cores)))
+            for k, name in enumerate(names)
         ),
         draft.buffers,
         addresses,
@@ -122,7 +149,7 @@ def machine_draft(
     for index, node in enumerate(graph.nodes):
         if node.op in ("input", "state") and node.format.kind != "site":
             name = f"{node.op}/{node.attributes['name']}"
-            size = draft.count(index) * element_bytes(node.format)
+            size = draft.room(index) * element_bytes(node.format)
             draft.stored[index] = Stored(draft.buffer(name, size, kept=node.op == "state"), 1, size)
             if node.format.kind == "int32" and node.op == "state":
                 draft.word(index)
@@ -153,10 +180,10 @@ def _constant(kind: str, attributes: Mapping[str, object]) -> bytes:
     return b"".join(int(v).to_bytes(ELEMENT_BYTES[kind], "little", signed=kind != "uint8") for v in values)
 
 
-def _tiles(draft: Draft, jobs: Sequence[Job], phase_of: Sequence[int]) -> list[list[Task]]:
+def _tiles(draft: Draft, jobs: Sequence[Job], phase_of: Sequence[int], known: Known) -> list[list[Task]]:
     tasks: list[list[Task]] = [[] for _ in range(max(phase_of, default=-1) + 1)]
     for number, (job, phase) in enumerate(zip(jobs, phase_of, strict=True)):
-        tasks[phase] += build(draft, number, job)
+        tasks[phase] += tasks_of(draft, number, job, known)
     return tasks
 
 

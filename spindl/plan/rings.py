@@ -143,7 +143,8 @@ def reduce_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     size = element_bytes(node.format)
     shards = all_shards(prod(node.shape), draft.chips)
     mine = shards[draft.chip]
-    target = draft.buffer(f"shard/{index}", aligned((mine[1] - mine[0]) * size))
+    largest_shard = max(stop - start for start, stop in shards)
+    target = draft.buffer(f"shard/{index}", aligned(largest_shard * size))
     draft.stored[index] = Stored(target, 1, (mine[1] - mine[0]) * size)
     draft.shards[index] = mine
     cut = _cut(shards, size, min(4 * BLOCK_WORDS, (draft.limits.tile - 64) // 7 // 8 * 8))

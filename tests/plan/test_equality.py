@@ -7,8 +7,9 @@ import pytest
 
 from spindl.graph.interpreter import interpret
 from spindl.graph.operations import Value
-from spindl.plan import PlanError, emit, machine_of, plan_step
+from spindl.plan import PlanError, emit, machine_of, plan_chips, plan_step
 from spindl.plan.check import check_plan
+from spindl.plan.show import plan_digest
 from spindl.program.core import TILES
 from spindl.run import chip
 from spindl.run.walker import HostMemory, walk, walk_chips
@@ -108,7 +109,7 @@ def test_dry_passes_change_sites_alone() -> None:
 def check_chips(c: Case, chips: int, cores: int, late: bool = False) -> None:
     """The same on several chips, each with its share of the images; afterwards all hold the same State."""
     machine = machine_of("spin3" if chips <= 4 else "spin5", chips, cores, TILES, SDRAM)
-    plans = [plan_step(c.graph, machine, number) for number in range(chips)]
+    plans = plan_chips(c.graph, machine)
     for plan in plans:
         check_plan(plan)
     programs = [emit(plan, 0) for plan in plans]
@@ -177,6 +178,14 @@ def test_shards_that_overflow_are_halved_together() -> None:
 @pytest.mark.parametrize("name", ["thesis_mlp", "thesis_convolution", "mixed"])
 def test_a_single_image(name: str) -> None:
     check(case(name, batch=1, steps=2), 6)
+
+
+def test_chips_are_planned_alike() -> None:
+    """What is planned once for all chips is what each gets alone; all lie alike in memory."""
+    graph, machine = case("resnet", batch=6, steps=1).graph, machine_of("spin3", 3, 4, TILES, SDRAM)
+    plans = plan_chips(graph, machine)
+    assert [plan_digest(plan) for plan in plans] == [plan_digest(plan_step(graph, machine, k)) for k in range(3)]
+    assert plans[0].addresses == plans[1].addresses == plans[2].addresses
 
 
 def test_a_batch_that_cannot_be_dealt() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spindl.graph.graph import Graph
 from spindl.machine import Topology
-from spindl.plan import machine_of, plan_step
+from spindl.plan import machine_of, plan_chips
 from spindl.report.folder import MODELLED, STEP
 from spindl.report.measured import XY, CoreSteps, measured_report
 from spindl.report.model import save_step
@@ -38,6 +38,6 @@ def save_counted(
         RunFolderError: a file cannot be written.
     """
     machine = machine_of(topology, len(counters), cores)
-    plans = [plan_step(graph, machine, number) for number in range(machine.chips)]
+    plans = list(plan_chips(graph, machine))
     save_step(measured_report(plans, counters, executor, graph_name), folder / STEP)
     save_step(plan_report(plans[0], graph_name), folder / MODELLED)

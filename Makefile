@@ -22,13 +22,14 @@ bench: $(STAMP)
 	$(RUN) bench/step.py
 
 bench-plan: $(TEST_STAMP)
-	$(RUN) -m bench.plan
+	$(RUN) -m bench.plan --chips 1,2,4
 	$(RUN) bench/overlays.py
 
 bench-kernels: $(TEST_STAMP)
 	$(RUN) bench/kernels.py
 	$(RUN) bench/float32_dot.py
 	$(RUN) -m bench.convolutions
+	$(RUN) -m bench.blocks
 
 # The program of the cores, as one file that a wheel carries.
 image: $(TEST_STAMP)

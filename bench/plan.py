@@ -22,7 +22,7 @@ from torch import nn
 from spindl.graph import Graph
 from spindl.graph.operations import Value
 from spindl.model import capture, load_model
-from spindl.plan import Plan, emit, plan_step
+from spindl.plan import Plan, emit, plan_chips
 from spindl.plan.cost import forecast
 from spindl.plan.machine import machine_of
 from spindl.program.image import Image, load_image
@@ -125,7 +125,7 @@ class Outcome:
 def run(graph: Graph, state: Mapping[str, Value], inputs: Mapping[str, Value], chips: int, cores: int) -> Outcome:
     """Plans a step, runs it on emulated chips, compares it with the simulator."""
     machine = machine_of("spin3", chips, cores)
-    plans = [plan_step(graph, machine, number) for number in range(chips)]
+    plans = plan_chips(graph, machine)
     programs = [emit(plan, image().version) for plan in plans]
     memories = [HostMemory(program.bytes) for program in programs]
     for program, memory in zip(programs, memories, strict=True):
@@ -141,8 +141,8 @@ def run(graph: Graph, state: Mapping[str, Value], inputs: Mapping[str, Value], c
         memory.write(0, done.read(SDRAM, program.bytes, program.xy))
     found = [chip.read_outputs(*each) for each in zip(programs, memories, strict=True)]
     _same(chip.joined_outputs(found, programs[0]), {name: to_host(value) for name, value in outputs.items()})
-    for each in zip(programs, memories, strict=True):
-        _same(chip.read_states(*each), {name: to_host(value) for name, value in updates.items()})
+    states = [chip.read_states(*each) for each in zip(programs, memories, strict=True)]
+    _same(chip.joined_states(states, programs), {name: to_host(value) for name, value in updates.items()})
     return outcome(plans, done)
 
 

@@ -242,6 +242,8 @@ def _kernels(steps: Sequence[CoreStep], known: dict[tuple[object, ...], int]) ->
     met: set[object] = set()
     listened: dict[object, int] = {}  # slot -> when its block has come, by the cycles of this core's kernels
     streams: dict[object, int] = {}  # stream -> the same of its last block
+    gaps = [step.call.arguments["gap"] for step in steps if step.call is not None and step.call.kernel == "send"]
+    paced = max((gap for gap in gaps if isinstance(gap, int)), default=0)  # those who send to this core do alike
     now = 0
     for step in steps:
         call, time = step.call, 0
@@ -250,8 +252,11 @@ def _kernels(steps: Sequence[CoreStep], known: dict[tuple[object, ...], int]) ->
             assert isinstance(words, int)
             if call.kernel == "listen":
                 begin = max(now, streams.get(a["stream"], 0))
-                listened[a["slot"]] = streams[a["stream"]] = begin + costs.stream("send", words)
+                sent = max(costs.stream("send", words), costs.SEND_BLOCK + paced * words)
+                listened[a["slot"]] = streams[a["stream"]] = begin + sent
             time = costs.stream(call.kernel, words, any(end > now for end in listened.values()))
+            if call.kernel == "send":
+                time = max(time, costs.SEND_BLOCK + paced * words)
             if call.kernel == "receive":
                 time = max(time, listened.pop(a["slot"]) - now)
         elif call is not None:

@@ -22,10 +22,14 @@ from spindl.graph import Graph
 from spindl.graph.operations import Value
 from spindl.model import capture
 from spindl.model.builtin import Bottleneck, ResNet50
-from spindl.plan.machine import machine_of
+from spindl.plan import emit, machine_of, plan_chips
 from spindl.planning import planned
 from spindl.program import Program, Progress, State
-from spindl.run import open_session
+from spindl.program.image import load_image
+from spindl.program.load import Setting
+from spindl.run import chip, open_session
+from spindl.run.emu.direct import CONTROL, SDRAM, walk_programs
+from spindl.run.walker import HostMemory
 from spindl.train import Formats, Loss, ParameterGroup, initial_state, training_graph
 
 DRY_PASSES = 3
@@ -113,6 +117,42 @@ def run(name: str, chips: int, steps: int, images: int = 1, device: str = "spin5
     return result
 
 
+def run_bare(name: str, chips: int, steps: int, images: int = 1, device: str = "spin5") -> list[Step]:
+    """The same on emulated cores without SC&MP and host, which loads in no time. Raises AssertionError, RunError."""
+    batch = chips * images
+    graph, first = network(name, batch)
+    inputs, image = inputs_of(graph, batch), load_image()
+    programs = [emit(plan, image.version) for plan in plan_chips(graph, machine_of(device, chips))]
+    memories = [HostMemory(program.bytes) for program in programs]
+    both = list(zip(programs, memories, strict=True))
+    result = []
+    with closing(open_session("sim", Program({"train": graph}, {}), State(first, Progress(0)))) as simulator:
+        for _ in range(DRY_PASSES):
+            simulator.step("train", inputs, "sites")
+        for program, memory in both:
+            chip.write_contents(program, memory)
+            chip.write_states(program, memory, simulator.state())
+            chip.write_inputs(program, memory, inputs)
+        for number in range(steps):
+            started = perf_counter()
+            data = [memory.read(0, program.bytes) for program, memory in both]
+            setting = Setting(((SDRAM, CONTROL, True),), chips, 3000, step_counters=False)
+            done = walk_programs(image, programs, data, setting, topology=device)
+            done.check()
+            for program, memory in both:
+                memory.write(0, done.read(SDRAM, program.bytes, program.xy))
+            outputs = chip.joined_outputs([chip.read_outputs(*each) for each in both], programs[0])
+            states = chip.joined_states([chip.read_states(*each) for each in both], programs)
+            wrong = differences(outputs, simulator.step("train", inputs)) + differences(states, simulator.state())
+            assert not wrong, f"step {number}: {wrong}"
+            counters = [core.counters for cores in done.cores.values() for core in cores]
+            slowest = max(counters, key=lambda c: c["cycles"])
+            step = Step(slowest["cycles"], slowest["cycles_waiting_stream"], perf_counter() - started)
+            result.append(step)
+            print(f"  step {number}: {step.cycles:,} cycles, {step.seconds:.1f} s of wall time", flush=True)
+    return result
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser()
@@ -120,8 +160,9 @@ def main() -> None:
     parser.add_argument("--chips", type=int, default=16)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--images", type=int, default=1)
+    parser.add_argument("--bare", action="store_true", help="without SC&MP and SpiNNMan")
     chosen = parser.parse_args()
-    run(chosen.name, chosen.chips, chosen.steps, chosen.images)
+    (run_bare if chosen.bare else run)(chosen.name, chosen.chips, chosen.steps, chosen.images)
     print("equal bits")
 
 

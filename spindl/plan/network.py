@@ -13,6 +13,7 @@ from random import Random
 from typing import TypeVar
 
 from spindl.machine.topology import XY
+from spindl.plan.errors import PlanError
 from spindl.plan.machine import Machine, both_ways, distances
 from spindl.plan.route import Entries, stream_entries
 from spindl.program.machine import RouterEntry
@@ -22,7 +23,8 @@ RINGS = 4
 """Rings in use at once, one core each; every other one turns backwards. Two of a direction saturate a chip link."""
 CHILDREN = 2
 """Of a chip in the tree, at most: a core listens to two blocks at once."""
-_CHIPS = 64
+LARGEST = 64
+"""Chips that can share a batch: streams are numbered for as many."""
 _TURNS = 30_000
 Chip = TypeVar("Chip", int, XY)
 
@@ -44,17 +46,17 @@ class Network:
 
 def ring_stream(ring: int, sender: int) -> int:
     """The stream that a chip sends in a ring."""
-    return FIRST_STREAM + 2 * (_CHIPS * ring + sender)
+    return FIRST_STREAM + 2 * (LARGEST * ring + sender)
 
 
 def up_stream(sender: int) -> int:
     """The stream to a chip's parent."""
-    return FIRST_STREAM + 2 * (_CHIPS * RINGS + sender)
+    return FIRST_STREAM + 2 * (LARGEST * RINGS + sender)
 
 
 def down_stream(sender: int) -> int:
     """The stream to a chip's children."""
-    return FIRST_STREAM + 2 * (_CHIPS * (RINGS + 1) + sender)
+    return FIRST_STREAM + 2 * (LARGEST * (RINGS + 1) + sender)
 
 
 def ring_core(ring: int, cores: int) -> int:
@@ -75,7 +77,10 @@ def neighbour(network: Network, chip: int, ring: int, steps: int) -> int:
 
 @cache
 def network_of(machine: Machine) -> Network:
-    """The network of a machine's chips. Deterministic. Raises PlanError if links do not join them."""
+    """The network of a machine's chips. Deterministic. Raises PlanError for too many chips."""
+    if machine.chips > LARGEST:
+        what = f"{machine.chips} chips share a batch; {LARGEST} are possible"
+        raise PlanError(what, "machine", "use fewer chips")
     links = both_ways(machine.topology)
     number = {xy: k for k, xy in enumerate(machine.used)}
     near = {k: sorted(number[o] for o in links[xy].values() if o in number) for xy, k in number.items()}

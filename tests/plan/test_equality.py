@@ -8,7 +8,7 @@ import pytest
 from spindl.graph.interpreter import interpret
 from spindl.graph.operations import Value
 from spindl.plan import PlanError, emit, machine_of, plan_chips, plan_step
-from spindl.plan.check import check_plan
+from spindl.plan.check_chips import check_plans
 from spindl.plan.show import plan_digest
 from spindl.program.core import TILES
 from spindl.run import chip
@@ -110,8 +110,7 @@ def check_chips(c: Case, chips: int, cores: int, late: bool = False) -> None:
     """The same on several chips, each with its share of the images; afterwards all hold the same State."""
     machine = machine_of("spin3" if chips <= 4 else "spin5", chips, cores, TILES, SDRAM)
     plans = plan_chips(c.graph, machine)
-    for plan in plans:
-        check_plan(plan)
+    check_plans(plans)
     programs = [emit(plan, 0) for plan in plans]
     memories = [HostMemory(program.bytes) for program in programs]
     for program, memory in zip(programs, memories, strict=True):

@@ -8,17 +8,17 @@ come back by multicast.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from random import Random
 
 from spindl.machine import CHIP, spin5
 from spindl.plan.errors import PlanError
+from spindl.plan.network import ring_through
 from spindl.program import costs
 
 XY = tuple[int, int]
 CHIPS_PER_BOARD = 48
+_TURNS = 200_000  # rotations until a ring is given up
 SYMBOLS = 19
 """Symbols of a packet with payload on a link (AppNote 7)."""
 BOARD_LINKS = 48
@@ -104,26 +104,7 @@ def board_ring(dead: frozenset[XY] = frozenset()) -> tuple[XY, ...]:
     """
     chips = {(p.x, p.y): [n for n in p.neighbours if n is not None] for p in spin5().places}
     alive = {xy: sorted(n for n in near if n not in dead) for xy, near in chips.items() if xy not in dead}
-    found = _ring(alive)
+    found = ring_through(alive, _TURNS) if alive else None
     if found is None:
         raise PlanError(f"no ring passes through a board without {sorted(dead)}", "plan", "use a chip less")
     return found
-
-
-def _ring(near: Mapping[XY, Sequence[XY]], turns: int = 200_000) -> tuple[XY, ...] | None:
-    """A Hamiltonian ring by Posa's rotations, seeded; None if none was found."""
-    if not near or any(len(each) < 2 for each in near.values()):
-        return None
-    random = Random(0)
-    path = [min(near)]
-    for _ in range(turns):
-        ways = near[path[-1]]
-        if len(path) == len(near) and path[0] in ways:
-            return tuple(path)
-        free = [xy for xy in ways if xy not in path]
-        if free:
-            path.append(min(free, key=lambda xy: (sum(n not in path for n in near[xy]), random.random())))
-        else:
-            at = path.index(random.choice([xy for xy in ways if xy != path[-2]]))
-            path[at + 1 :] = path[:at:-1]
-    return None

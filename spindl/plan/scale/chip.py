@@ -25,7 +25,7 @@ from spindl.plan.plan import Machine, Phase, Plan
 from spindl.plan.task import Task
 from spindl.plan.tiles.build import build
 
-CYCLES_PER_CALL = 100_000
+CYCLES_PER_CALL = 70_000
 """What a call is worth that is not made: schedule tables are a fifth of a chip's memory at full size."""
 OWNERS = frozenset({"update", "narrow", "squared_norm", "lars_rate", "batch_sum"})
 """Kinds of jobs that the owners of shards, or a tree over the chips, do."""

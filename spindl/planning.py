@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
+from spindl import _kernels
+from spindl.graph import Graph
 from spindl.machine import CHIP, load_machine, model_topology, parse_machine
 from spindl.plan import Machine, emit, machine_of, plan_chips
 from spindl.plan.cost import predict
 from spindl.program import Program
+from spindl.program.cache import cached, keep
+from spindl.program.machine import ChipProgram
 
 PLANNED = ("emu", "board")
 """Executors that need a plan."""
+_PLANNER = ("graph", "machine", "number", "plan", "program")
 
 
 def target_machine(device: str, cores: int | None = None) -> Machine:
@@ -49,13 +57,42 @@ def planned(program: Program, executor: str, device: str) -> Program:
     Raises:
         PlanError: something that no kernel computes, or that does not fit.
         SpindlError: a machine that cannot be had, see `target_machine`.
+
+    Plans are kept by the hash of what they follow from (`spindl.program.cache`): a second start plans nothing.
     """
     if executor not in PLANNED or program.chips or not program.graphs:
         return program
     target = target_machine(device)
     chips, seconds = {}, {}
-    for key, graph in program.graphs.items():
-        plans = plan_chips(graph, target)
-        chips[key] = tuple(emit(plan, 0) for plan in plans)
-        seconds[key] = sum(phase.cycles for phase in predict(plans[0])) / CHIP.clock.value
+    for name, graph in program.graphs.items():
+        key = _key(graph, target)
+        found = cached(key)
+        if found is None:
+            found = _plan(graph, target)
+            keep(key, found)
+        chips[name], seconds[name] = found
     return replace(program, chips=chips, step_seconds=seconds)
+
+
+def _plan(graph: Graph, target: Machine) -> tuple[tuple[ChipProgram, ...], float]:
+    """The program of each chip, and the predicted seconds of a step."""
+    plans = plan_chips(graph, target)
+    cycles = sum(phase.cycles for phase in predict(plans[0]))
+    return tuple(emit(plan, 0) for plan in plans), cycles / CHIP.clock.value
+
+
+def _key(graph: Graph, target: Machine) -> str:
+    """Hash of all that a plan follows from: graph, machine, planner."""
+    machine = json.dumps(asdict(target), sort_keys=True)
+    return sha256(f"{planner_version()} {machine} {graph.to_json()}".encode()).hexdigest()
+
+
+@cache
+def planner_version() -> str:
+    """Hash of the planner: of the sources that plans follow from, and of the kernels' costs."""
+    root = Path(__file__).parent
+    files = [path for room in _PLANNER for path in sorted((root / room).rglob("*.py"))]
+    made = sha256()
+    for path in [Path(__file__), *files, Path(_kernels.__file__)]:
+        made.update(path.read_bytes())
+    return made.hexdigest()

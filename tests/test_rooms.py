@@ -23,7 +23,7 @@ ALLOWED = {
     "run": {"program", "graph", "number", "machine", "data", "emulator", "_native", "_kernels"},
     "emulator": {"machine", "_emulator"},
     "record": {"program"},
-    "infer": {"data", "graph", "model", "number", "program", "run", "train"},
+    "infer": {"data", "graph", "machine", "model", "number", "program", "run", "train"},
     "comparison": {"data", "graph", "infer", "model", "program", "run", "train"},
     "fit": {"data", "graph", "infer", "model", "program", "record", "report", "run", "train"},
     "mlperf": {"data", "model", "train", "fit", "program", "machine", "record", "systems"},

@@ -142,6 +142,7 @@ def infer(
     machine: Annotated[
         str | None, typer.Option("--machine", help="For emu and board: spin3:4, FILE, HOST, spalloc:...")
     ] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Images of a pass.", min=1)] = None,
     threads: Threads = None,
 ) -> None:
     """Run images through a trained model and list the five most likely classes."""
@@ -163,6 +164,7 @@ def infer(
                 executor,
                 machine or device,
                 threads,
+                batch_size,
             )
         )
 

@@ -96,7 +96,16 @@ def writing() -> list[Item]:
     return items
 
 
-def run(parts: tuple[Callable[[], list[Item]], ...] = (packages, processor, data, writing)) -> int:
+def plans() -> list[Item]:
+    """What the cache of plans holds."""
+    from spindl.program.cache import LIMIT, cache_folder, usage
+
+    count, size = usage()
+    held = f"{count} of {size / 1e6:.1f} MB, at most {LIMIT / 1e6:,.0f} MB"
+    return [Item("plans kept", f"{held}, in {cache_folder()}")]
+
+
+def run(parts: tuple[Callable[[], list[Item]], ...] = (packages, processor, data, writing, plans)) -> int:
     """Print everything; 1 if something that training needs is missing."""
     items = [item for part in parts for item in part()]
     table = plain_table("", ("what", "found"))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from rich.console import Console
 from rich.table import Table
 
 from spindl.cli.output import output, plain_table
@@ -38,6 +39,7 @@ class Request:
     executor: str
     device: str
     threads: int | None
+    batch_size: int | None = None
 
 
 def run(request: Request) -> None:
@@ -45,7 +47,11 @@ def run(request: Request) -> None:
     console = output()
     console.print(f"executor {request.executor} ({request.device})", markup=False, highlight=False)
     dataset = _dataset(request) if request.data else None
-    predictor = _predictor(request, dataset)
+    with _predictor(request, dataset) as predictor:
+        _answer(console, request, dataset, predictor)
+
+
+def _answer(console: Console, request: Request, dataset: Dataset | None, predictor: Predictor) -> None:
     if request.images:
         pixels = read_images(request.images, predictor.input_shape)
         logits = predictor.predict(pixels)
@@ -60,6 +66,8 @@ def run(request: Request) -> None:
         if flat.shape[1] > 1:
             right = float((flat.argmax(axis=1) == dataset.labels).mean())
             console.print(f"accuracy {100 * right:.2f} % of {len(dataset)} images", markup=False, highlight=False)
+    for line in predictor.speed.lines() if predictor.speed is not None else ():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def read_images(paths: tuple[Path, ...], shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -101,6 +109,7 @@ def _dataset(request: Request) -> Dataset:
 
 def _predictor(request: Request, dataset: Dataset | None) -> Predictor:
     options: dict[str, Any] = {"executor": request.executor, "device": request.device, "threads": request.threads}
+    options["batch_size"] = request.batch_size
     if _is_run(request.source):
         return Predictor(request.source, **options)
     from spindl.model import load_model, load_weights

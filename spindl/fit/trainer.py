@@ -108,8 +108,8 @@ class Trainer:
         seed: of the order of the data and of dropout.
         run_dir: folder for log, checkpoints, weights; None writes nothing.
         device, threads: where and with how many threads the executor computes; None: all.
-        executor: "sim", "interpreter", "emu" or "board" (device names the machine: "spin3:4", see docs/machines.md);
-            their bits are equal.
+        executor: "sim", "interpreter", "emu" or "board"; their bits are equal.
+        machine: for emu and board, such as "spin3:4" or "board.json" (docs/machines.md).
         formats: mantissa bits.
         schedule_interval: whether the scheduler counts epochs or steps.
         resume: go on from the newest checkpoint of run_dir (from the start if there is none), or from a given one.
@@ -140,6 +140,7 @@ class Trainer:
         seed: int = 0,
         run_dir: str | Path | None = None,
         device: str = "cpu",
+        machine: str | None = None,
         executor: str = "sim",
         formats: Formats | None = None,
         threads: int | None = None,
@@ -160,7 +161,7 @@ class Trainer:
         self.loss, self.formats = read_loss(loss), formats or Formats()
         self.batch_size, self.epochs, self.seed = batch_size, epochs, seed
         self.run_dir = Path(run_dir).expanduser() if run_dir is not None else None
-        self.device, self.executor, self.threads = device, executor, threads
+        self.device, self.executor, self.threads = machine or device, executor, threads
         self._schedule_interval = schedule_interval
         self._resume, self._keep = resume, keep
         self._checkpoint_seconds, self._checkpoint_steps = checkpoint_seconds, checkpoint_steps
@@ -185,7 +186,9 @@ class Trainer:
                 batch_size, count, 0, f"a batch of {batch_size} from {count} records", f"use a batch of {count} or less"
             )
         step_scalars(optimizer, batch_size)  # raises for rates that are not finite
-        open_session(executor, Program({}, {}), State({}, Progress(seed=0)), device=device, threads=threads).close()
+        open_session(
+            executor, Program({}, {}), State({}, Progress(seed=0)), device=self.device, threads=threads
+        ).close()
         self.program = self._build_program(groups)
         self._initial_steps = _tracked_batches(module, self.program.graphs[TRAIN].updates)
         parameters = module_arrays(module)
@@ -256,6 +259,9 @@ class Trainer:
                 self._take_back(run)
                 raise
             self._take_back(run)
+            if isinstance(session, HostedSession):
+                for line in session.usage.lines():
+                    display.note(line)
             if self.run_dir is not None:
                 self._write_weights(self.run_dir)
                 self._save_counted(self.run_dir, session)

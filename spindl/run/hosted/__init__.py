@@ -7,5 +7,6 @@ session   the contract of executors
 """
 
 from spindl.run.hosted.session import HostedSession
+from spindl.run.hosted.usage import Usage
 
-__all__ = ["HostedSession"]
+__all__ = ["HostedSession", "Usage"]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
 from spindl.graph.operations import Value
-from spindl.machine import Topology
+from spindl.machine import CHIP, Topology
 from spindl.machine.topology import XY
 from spindl.program import Program, State
 from spindl.program.load import CoreResult
 from spindl.run.counters import Count
 from spindl.run.hosted.counted import summed_counters
+from spindl.run.hosted.usage import Usage
 from spindl.run.interface import Commit, RunError
 
 if TYPE_CHECKING:
@@ -62,21 +64,32 @@ class HostedSession:
         self._trained = 0  # steps whose updates all stayed
         self._counters: dict[str, Count] = {}
         self.counted: CountedStep | None = None
+        self.usage = Usage()
 
     def connect(self) -> tuple[Host, Topology]:
         """The machine, running SC&MP, and its chips."""
         raise NotImplementedError
 
     def _ready(self, graph: str) -> LoadedMachine:
-        from spindl.run.hosted.machine import LoadedMachine
+        from spindl.run.hosted.machine import APPLICATION, LoadedMachine
 
         if graph not in self._program.chips:
             raise RunError(f"graph '{graph}' has no plan", "program", "plan it for the machine first")
         if self._running is None:
-            self._running = LoadedMachine(*self.connect(), self._program)
+            host, topology = self.connect()
+            begun = monotonic()
+            try:
+                self._running = LoadedMachine(host, topology, self._program)
+            except BaseException:
+                with suppress(RunError):
+                    host.stop(APPLICATION)
+                host.close()
+                raise
+            self.usage.loaded, self.usage.load_seconds = host.bytes_written, monotonic() - begun
         if graph not in self._fresh:
             self._values |= self._states()
-            self._running.write_states(graph, self._values)
+            with self._moving():
+                self._running.write_states(graph, self._values)
             self._fresh.append(graph)
         return self._running
 
@@ -86,27 +99,49 @@ class HostedSession:
             raise RunError("the machine stopped in a step", "machine", "go on from the last checkpoint")
         if self._running is None or not self._fresh:
             return {}
-        return self._running.read_states(self._fresh[0])
+        with self._moving():
+            return self._running.read_states(self._fresh[0])
+
+    @contextmanager
+    def _moving(self) -> Iterator[None]:
+        """Adds what moves over the host link to `usage`."""
+        assert self._running is not None
+        host, usage = self._running.host, self.usage
+        written, read, begun = host.bytes_written, host.bytes_read, monotonic()
+        try:
+            yield
+        finally:
+            seconds = monotonic() - begun
+            if host.bytes_written > written:
+                usage.written += host.bytes_written - written
+                usage.write_seconds += seconds
+            else:
+                usage.read += host.bytes_read - read
+                usage.read_seconds += seconds
 
     def step(self, graph: str, inputs: Mapping[str, Value], commit: Commit = "all") -> dict[str, Value]:
         """One step of a graph. One without updates, such as an evaluation, moves no states."""
         machine = self._ready(graph)
         updates = self._program.graphs[graph].updates
         before = self._states() if commit == "none" and updates else None
-        machine.write_inputs(graph, inputs)
+        with self._moving():
+            machine.write_inputs(graph, inputs)
         self._stopped = True
         whole = commit == "all" and bool(updates)
         count = whole and (self._trained + 1) % COUNT_EVERY == COUNTED_STEP % COUNT_EVERY
         machine.run(graph, "all" if commit == "all" else "sites", count)
         self._stopped = False
         self._trained += whole
+        self.usage.steps += 1
         self._counters = summed_counters(machine.counters(), machine.topology, self.executor)
         if count:
             tables = machine.step_counters(graph, "all")
             self.counted = CountedStep(graph, machine.topology, len(next(iter(tables.values()))), tables)
-        outputs = machine.read_outputs(graph)
+        with self._moving():
+            outputs = machine.read_outputs(graph)
         if before is not None:
-            machine.write_states(graph, before)
+            with self._moving():
+                machine.write_states(graph, before)
         elif updates:
             self._fresh = [graph]
         return outputs
@@ -118,6 +153,12 @@ class HostedSession:
     def results(self) -> list[tuple[XY, int, CoreResult]]:
         """What each core left of the last step; empty before the first."""
         return [] if self._running is None else self._running.results()
+
+    def measure(self) -> Usage:
+        """`usage`, with the time of the last step on the machine, which is read from its cores."""
+        cycles = [result.counters["cycles"] for _, _, result in self.results()]
+        self.usage.step_seconds = max(cycles, default=0) / CHIP.clock.value
+        return self.usage
 
     def state(self) -> dict[str, Value]:
         """The present values of all states."""

@@ -66,10 +66,11 @@ def test_first_line_names_the_executor(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_executors_give_the_same_bits(tmp_path: Path) -> None:
     runs = {}
-    for executor in EXECUTORS:
+    for executor in EXECUTORS.keys() - {"board"}:  # a machine has to be named: tests/run/hosted
         runs[executor] = trainer(executor=executor)
         runs[executor].fit()
-    assert_same_state(runs["sim"].state, runs["interpreter"].state)
+    for run in runs.values():
+        assert_same_state(run.state, runs["interpreter"].state)
 
 
 def test_a_step_of_a_session_can_be_dry() -> None:

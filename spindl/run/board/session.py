@@ -119,4 +119,6 @@ def _check_same(planned: Topology, found: Topology, where: str) -> None:
 
 def open_session(program: Program, state: State, *, device: str, threads: int | None = None) -> BoardSession:
     """A Session on a machine; `device` names it, see `spindl.machine.name`. Raises RunError, TopologyError."""
+    if device in ("cpu", "cuda"):
+        raise RunError("no machine is named", "board", "use --machine HOST, FILE or spalloc:SERVER (docs/machines.md)")
     return BoardSession(program, state, parse_machine(device))

@@ -58,8 +58,8 @@ class MachineStopped(RunError):
         """The post-mortem: chips without an answer, first errors, cores that did not come to an end, drops, texts."""
         lines = [f"  chip {xy} does not answer" for xy in self.silent]
         failed = [core for core in self.cores if core.result is not None and core.result.error is not None]
-        waiting = [each for each in failed if "TIME_OUT" in str(each.result and each.result.error)]
-        lines += [f"  {core.name}: {_error(core)}" for core in sorted(failed, key=lambda c: c in waiting)[:SHOWN]]
+        failed.sort(key=_rank)
+        lines += [f"  {core.name}: {_error(core)}" for core in failed[:SHOWN]]
         if len(failed) > SHOWN:
             lines.append(f"  ... and {len(failed) - SHOWN} more cores")
         open_ends = [c for c in self.cores if c.result is not None and c.result.error is None and not c.result.finished]
@@ -71,6 +71,14 @@ class MachineStopped(RunError):
             text = core.text.strip().splitlines()[-_TEXT_LINES:]
             lines += [f"  text of {core.name}: {line}" for line in text]
         return lines
+
+
+def _rank(core: CoreLeft) -> int:
+    """Causes before their consequences: cores that wait at a barrier wait for those that have stopped elsewhere."""
+    assert core.result is not None
+    assert core.result.error is not None
+    name = core.result.error.name
+    return 2 if name in ("BARRIER_TIME_OUT", "MACHINE_TIME_OUT") else 1 if name.endswith("TIME_OUT") else 0
 
 
 def _error(core: CoreLeft) -> str:

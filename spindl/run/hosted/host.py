@@ -200,7 +200,7 @@ class Host:
     # --- programs ----------------------------------------------------------------------------------------------------
 
     def route(self, entries: Mapping[XY, Sequence[tuple[int, int, Sequence[int], Sequence[int]]]], app: int) -> None:
-        """Sets router entries: per chip (key, mask, links, physical cores)."""
+        """Sets router entries: per chip (key, mask, links, virtual cores; SC&MP makes physical ones of them)."""
         with self.selected() as transceiver:
             for xy, lines in entries.items():
                 made = [

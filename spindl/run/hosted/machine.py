@@ -100,7 +100,7 @@ class LoadedMachine:
         names = {each.xy: each.names for each in self.chips}
         routes = {
             xy: [
-                (entry.key, entry.mask, entry.links, [names[xy][core].physical for core in entry.cores])
+                (entry.key, entry.mask, entry.links, [names[xy][core].virtual for core in entry.cores])
                 for entry in entries
             ]
             for xy, entries in chip.router_entries(program).items()

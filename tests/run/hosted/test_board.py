@@ -138,6 +138,8 @@ def test_names_that_no_board_can_have() -> None:
     nothing, empty = Program({}, {}), State({}, Progress(0))
     with pytest.raises(RunError, match="a model, not a machine"):
         open_session("board", nothing, empty, device="spin5")
+    with pytest.raises(RunError, match="no machine is named"):
+        open_session("board", nothing, empty)
     with pytest.raises(RunError, match="a live machine"):
         open_session("emu", nothing, empty, device="127.0.0.77")
     with pytest.raises(MachineFileError, match="no such machine file"):

@@ -8,7 +8,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from spindl import _kernels
+from spindl import _kernels, _planner
 from spindl.graph import Graph
 from spindl.machine import CHIP, load_machine, model_topology, parse_machine
 from spindl.plan import Machine, emit, machine_of, plan_chips
@@ -93,6 +93,6 @@ def planner_version() -> str:
     root = Path(__file__).parent
     files = [path for room in _PLANNER for path in sorted((root / room).rglob("*.py"))]
     made = sha256()
-    for path in [Path(__file__), *files, Path(_kernels.__file__)]:
+    for path in [Path(__file__), *files, Path(_kernels.__file__), Path(_planner.__file__)]:
         made.update(path.read_bytes())
     return made.hexdigest()

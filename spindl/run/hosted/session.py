@@ -122,6 +122,7 @@ class HostedSession:
     def step(self, graph: str, inputs: Mapping[str, Value], commit: Commit = "all") -> dict[str, Value]:
         """One step of a graph. One without updates, such as an evaluation, moves no states."""
         machine = self._ready(graph)
+        already = machine.host.bytes_written + machine.host.bytes_read
         updates = self._program.graphs[graph].updates
         before = self._states() if commit == "none" and updates else None
         with self._moving():
@@ -144,6 +145,8 @@ class HostedSession:
                 machine.write_states(graph, before)
         elif updates:
             self._fresh = [graph]
+        moved = machine.host.bytes_written + machine.host.bytes_read - already
+        self._counters["host_bytes"] = Count(moved, "measured", self.executor)
         return outputs
 
     def counters(self) -> dict[str, Count]:

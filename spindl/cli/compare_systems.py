@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from spindl.cli.output import output, plain_table
-from spindl.systems import csv_text, machines, markdown_page, sensitivity
+from spindl.systems import csv_text, markdown_page, sensitivity
 from spindl.systems.plot import plot
 from spindl.systems.table import (
     Text,
@@ -29,6 +29,9 @@ def compare_systems(
     csv: Annotated[Path | None, typer.Option("--csv", help="Write every number with range and source.")] = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Write the tables as Markdown.")] = None,
     picture: Annotated[Path | None, typer.Option("--plot", help="Write the picture (.svg, .png).")] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Plan ResNet-50 anew for SpiNNaker's figures, and keep them (minutes).")
+    ] = False,
 ) -> None:
     """Compare SpiNNaker (modelled) with GPUs, TPUs and others (published): time, images/s, watts, joules."""
     from spindl.cli.app import explained
@@ -36,6 +39,11 @@ def compare_systems(
 
     with explained():
         console = output()
+        if refresh:
+            # only now: planning needs torch
+            from spindl.cli.plan_systems import refresh_planned
+
+            console.print(f"planned, and kept in {refresh_planned()}", markup=False, highlight=False, soft_wrap=True)
         show(console if console.is_terminal else Console(width=_WIDTH_OF_FILES))
         for path, text in ((csv, csv_text), (markdown, markdown_page)):
             if path is not None:
@@ -49,11 +57,13 @@ def show(console: Console) -> None:
     """Print all tables, what moves the model, and the sources."""
     for table in (training_table(), spinnaker_table()):
         console.print(_table(table))
-    moves = plain_table("what moves images/s of one board (one constant at a time)", ("constant", "range", "unit"))
+    moves = plain_table(
+        "what moves images/s of one board (one constant of the plan at a time)", ("constant", "range", "unit")
+    )
     moves.add_column("images/s", justify="right")
-    for row in sensitivity(machines()[0]):
+    for row in sensitivity():
         ends = f"{row.at_low:.2f} - {row.at_high:.2f}"
-        moves.add_row(row.constant.replace("_", " "), f"{row.low:g} - {row.high:g}", row.unit, ends)
+        moves.add_row(row.constant, f"{row.low:g} - {row.high:g}", row.unit, ends)
     console.print(moves)
     console.print(_table(neuromorphic_table(), wrapped=True))
     for line in (f"marks: {legend()}", "sources:"):

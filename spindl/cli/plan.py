@@ -34,15 +34,15 @@ class Request:
     """What the command was asked for; see `spindl plan --help`."""
 
     source: str
-    data: str | None
-    input_shape: str | None
-    loss: str
-    batch_size: int
-    machine: str
-    cores: int
-    save: Path | None
-    show: bool
-    diff: Path | None
+    data: str | None = None
+    input_shape: str | None = None
+    loss: str = "cross_entropy"
+    batch_size: int = 1
+    machine: str = "spin3"
+    cores: int = 16
+    save: Path | None = None
+    show: bool = False
+    diff: Path | None = None
     dead: int | None = None
 
 
@@ -55,7 +55,7 @@ def run(request: Request) -> None:
     if request.source.endswith(PLAN_FILE):
         plan = load_plan(Path(request.source))
     else:
-        graph = _graph(request)
+        graph = graph_of(request)
         started = perf_counter()
         plan = plan_step(graph, target_machine(request.machine, request.cores))
         console.print(f"planned in {perf_counter() - started:.2f} s", markup=False, highlight=False)
@@ -80,7 +80,7 @@ def _predict(request: Request) -> None:
     """A machine of boards: one image a chip."""
     console = output()
     machine = boards_of(request.machine, request.dead)
-    graph = share_of(_graph(replace(request, batch_size=CHIPS_PER_BOARD)), CHIPS_PER_BOARD)
+    graph = share_of(graph_of(replace(request, batch_size=CHIPS_PER_BOARD)), CHIPS_PER_BOARD)
     started = perf_counter()
     chip = chip_of(graph)
     lines = lines_of(chip, machine)
@@ -91,7 +91,8 @@ def _predict(request: Request) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _graph(request: Request) -> Graph:
+def graph_of(request: Request) -> Graph:
+    """The training graph that a request means."""
     shape = parse_shape(request.input_shape) if request.input_shape else None
     classes = None
     if request.data is not None:

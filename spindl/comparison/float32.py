@@ -74,7 +74,7 @@ def evaluate_float32(
     """Loss per image and accuracy over a dataset."""
     module.eval()
     total, correct, counted = 0.0, 0, True
-    with closing(batches(examples.dataset, batch_size, 0, 0, drop_last=False, shuffle=False)) as steps, torch.no_grad():
+    with closing(batches(examples.dataset, batch_size, 0, 0, last="short", shuffle=False)) as steps, torch.no_grad():
         for batch in steps:
             output = module(float_inputs(examples, batch, torch.float32, device))
             target = float_targets(examples, batch, torch.float32, device)

@@ -32,7 +32,7 @@ from spindl.data.errors import (
     UnknownDatasetError,
 )
 from spindl.data.fixed import FRACTION_BITS, features_to_fixed
-from spindl.data.loader import batches, steps_per_epoch
+from spindl.data.loader import Last, batches, steps_per_epoch
 from spindl.data.order import epoch_order
 from spindl.data.registry import KNOWN, NORMALISATION, open_dataset
 
@@ -55,6 +55,7 @@ __all__ = [
     "FeatureRangeError",
     "ImageSizeError",
     "LabelRangeError",
+    "Last",
     "MissingFileError",
     "MissingLibraryError",
     "MissingSplitError",

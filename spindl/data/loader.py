@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spindl.data.dataset import Batch, Dataset
 from spindl.data.errors import BatchSizeError
 from spindl.data.order import epoch_order
 
+Last = Literal["drop", "short", "fill"]
+"""What becomes of the records of an epoch that fill no batch: they are left out, make a smaller batch, or are filled up
+with the first records of the next epoch's order (which has them once more)."""
 
-def steps_per_epoch(count: int, batch_size: int, drop_last: bool = True) -> int:
+
+def steps_per_epoch(count: int, batch_size: int, last: Last = "drop") -> int:
     """How many batches an epoch of `count` records has."""
-    return count // batch_size if drop_last else -(-count // batch_size)
+    return count // batch_size if last == "drop" else -(-count // batch_size)
 
 
 def batches(
@@ -25,7 +31,7 @@ def batches(
     epoch: int,
     *,
     start_step: int = 0,
-    drop_last: bool = True,
+    last: Last = "drop",
     shuffle: bool = True,
     workers: int = 2,
     prefetch: int = 4,
@@ -36,7 +42,7 @@ def batches(
     epoch and their positions: neither `workers` nor `start_step` changes a bit.
 
     seed: of the order. shuffle: False gives the order of the data set.
-    drop_last: leave out the records that do not fill a batch; else the last batch is smaller.
+    last: what becomes of the records that fill no batch.
     workers: threads. prefetch: how many batches are decoded or waiting at most.
 
     An error in a batch is raised when that batch is due. Closing the generator, or an interrupt, ends the threads.
@@ -47,7 +53,7 @@ def batches(
         raise BatchSizeError(
             batch_size, count, start_step, "batch_size, workers and prefetch must be 1 or more", "raise them"
         )
-    if drop_last and batch_size > count:
+    if last != "short" and batch_size > count:
         raise BatchSizeError(
             batch_size,
             count,
@@ -55,7 +61,7 @@ def batches(
             f"a batch of {batch_size} from {count} records",
             f"use a batch of {count} or less",
         )
-    steps = steps_per_epoch(count, batch_size, drop_last)
+    steps = steps_per_epoch(count, batch_size, last)
     if not 0 <= start_step <= steps:
         raise BatchSizeError(
             batch_size,
@@ -64,7 +70,9 @@ def batches(
             f"start at step {start_step} of an epoch of {steps} steps",
             "start within the epoch, or go to the next",
         )
-    order = epoch_order(count, seed, epoch) if shuffle else np.arange(count, dtype=np.int64)
+    order = _order(count, seed, epoch, shuffle)
+    if last == "fill":
+        order = np.concatenate([order, _order(count, seed, epoch + 1, shuffle)[: steps * batch_size - count]])
     chunks = [order[step * batch_size : (step + 1) * batch_size] for step in range(start_step, steps)]
 
     def generate() -> Generator[Batch, None, None]:
@@ -81,3 +89,7 @@ def batches(
             pool.shutdown(wait=True, cancel_futures=True)
 
     return generate()
+
+
+def _order(count: int, seed: int, epoch: int, shuffle: bool) -> NDArray[np.int64]:
+    return epoch_order(count, seed, epoch) if shuffle else np.arange(count, dtype=np.int64)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from spindl.data import Batch, batches, steps_per_epoch
+from spindl.data import Batch, Last, batches, steps_per_epoch
 from spindl.fit.schedules import advance, hyper_parameters, learning_rates, scheduler_state
 from spindl.graph.operations import Value
 from spindl.infer.evaluation import evaluate
@@ -79,6 +79,7 @@ class Setup:
     test: Examples | None
     batch_size: int
     epochs: int
+    last: Last
     seed: int
     optimizer: torch.optim.Optimizer
     scheduler: Any
@@ -109,7 +110,7 @@ class Loop:
         self._setup, self._session, self._checkpoints = setup, session, checkpoints
         self._writer, self._sinks, self._display, self._stopping = writer, sinks, display, stopping
         self._kept = Kept(state.progress, state.tally, state.best)
-        self._per_epoch = steps_per_epoch(len(setup.train), setup.batch_size)
+        self._per_epoch = steps_per_epoch(len(setup.train), setup.batch_size, setup.last)
         self._saved_at = time.monotonic()
         self._seconds, self._images = 0.0, 0  # measured in this epoch, since the start of this process
 
@@ -165,7 +166,12 @@ class Loop:
         """The steps that the present epoch still has."""
         t, progress = self._setup, self._kept.progress
         steps = batches(
-            t.train.dataset, t.batch_size, t.seed, progress.epoch, start_step=progress.position // t.batch_size
+            t.train.dataset,
+            t.batch_size,
+            t.seed,
+            progress.epoch,
+            start_step=progress.position // t.batch_size,
+            last=t.last,
         )
         with closing(steps):
             started = time.monotonic()

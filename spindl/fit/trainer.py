@@ -103,7 +103,9 @@ class Trainer:
         scheduler: any torch.optim.lr_scheduler of that optimiser.
         train, test: a `spindl.data` Dataset, or (x, y): uint8 images (count, channels, height, width) or real features
             (count, ...); class indices (count,), or numbers of the output's shape for the other losses.
-        batch_size: images a step; the last images of an epoch that fill no batch are left out of it.
+        batch_size: images a step.
+        fill_last: whether the last images of an epoch that fill no batch are filled up with the first of the next
+            epoch; else they are left out.
         epochs: passes over the training data.
         seed: of the order of the data and of dropout.
         run_dir: folder for log, checkpoints, weights; None writes nothing.
@@ -137,6 +139,7 @@ class Trainer:
         test: Any = None,
         batch_size: int,
         epochs: int,
+        fill_last: bool = False,
         seed: int = 0,
         run_dir: str | Path | None = None,
         device: str = "cpu",
@@ -163,7 +166,7 @@ class Trainer:
         self.run_dir = Path(run_dir).expanduser() if run_dir is not None else None
         self.device, self.executor, self.threads = machine or device, executor, threads
         self._schedule_interval = schedule_interval
-        self._resume, self._keep = resume, keep
+        self._resume, self._keep, self._fill_last = resume, keep, fill_last
         self._checkpoint_seconds, self._checkpoint_steps = checkpoint_seconds, checkpoint_steps
         self._show = progress
         self._settings = dict(settings or {})
@@ -311,6 +314,7 @@ class Trainer:
             test=self._test,
             batch_size=self.batch_size,
             epochs=self.epochs,
+            last="fill" if self._fill_last else "drop",
             seed=self.seed,
             optimizer=self.optimizer,
             scheduler=self.scheduler,
@@ -357,6 +361,8 @@ class Trainer:
             "optimizer": [asdict(group) for group in groups],
             "batch_size": batch,
         }
+        if self._fill_last:
+            metadata["fill_last"] = True
         return Program(graphs, json.loads(json.dumps(metadata)))
 
     def _open(self) -> Session:
@@ -434,7 +440,15 @@ class Trainer:
                 str(folder),
                 "use the same seed",
             )
-        saved = load_program(run_dir / PROGRAM_FILE).metadata.get("decoder")
+        metadata = load_program(run_dir / PROGRAM_FILE).metadata
+        if metadata.get("fill_last", False) != self._fill_last:
+            did = "left out" if self._fill_last else "filled up"
+            raise StateError(
+                f"the last batch of an epoch was {did} when the run was started",
+                str(folder),
+                f"use fill_last={not self._fill_last}, or another run folder",
+            )
+        saved = metadata.get("decoder")
         if saved != decoder_version():
             display.note(
                 f"note: pictures were decoded by {saved} before, now by {decoder_version()}; they may differ in places"

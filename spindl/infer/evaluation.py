@@ -58,7 +58,7 @@ def evaluate(
     """Test over all examples with the State as it is; None if `stop` asked to end before that."""
     loss, correct, images = 0, 0, 0
     counted = True
-    steps = batches(examples.dataset, batch_size, seed=0, epoch=0, drop_last=False, shuffle=False)
+    steps = batches(examples.dataset, batch_size, seed=0, epoch=0, last="short", shuffle=False)
     with closing(steps):
         for batch in steps:
             if stop():
@@ -98,7 +98,7 @@ def predict_batches(
     """The model's outputs for the examples in their order, one array a batch; the last is filled up and cut again."""
     size = batch_of(program.graphs[graph])
     names = input_names(program.graphs[graph])
-    steps = batches(examples.dataset, size, seed=0, epoch=0, drop_last=False, shuffle=False)
+    steps = batches(examples.dataset, size, seed=0, epoch=0, last="short", shuffle=False)
     with closing(steps):
         for batch in steps:
             inputs = step_inputs(examples, padded(batch, size), start=0, seed=0, step=0)

@@ -60,7 +60,7 @@ def log_start(settings: MlperfSettings, rules: Rules, counts: dict[str, int], se
     log.event("eval_samples", counts["eval_samples"])
     log.event("model_bn_span", settings.global_batch_size)
     log.event("opt_name", settings.opt_name)
-    log_hyperparameters(settings, counts["train_samples"] // settings.global_batch_size, log)
+    log_hyperparameters(settings, -(-counts["train_samples"] // settings.global_batch_size), log)
     log.stop("init_stop")
     log.start("run_start")
 
@@ -105,7 +105,7 @@ def train(settings: MlperfSettings, seed: int, folder: Path, log: RunLog) -> boo
     data, test = open_split(settings, "train", seed), open_split(settings, "test", seed)
     module = build_model(settings, len(data.classes), data.image_shape, seed)
     optimizer = build_optimizer(settings, module)
-    factor = rate_factor(settings, len(data) // settings.global_batch_size)
+    factor = rate_factor(settings, -(-len(data) // settings.global_batch_size))
     trainer = Trainer(
         module,
         torch.nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing),
@@ -116,6 +116,7 @@ def train(settings: MlperfSettings, seed: int, folder: Path, log: RunLog) -> boo
         test=test,
         batch_size=settings.global_batch_size,
         epochs=settings.epochs,
+        fill_last=True,  # rules 481
         seed=seed,
         run_dir=folder,
         device=settings.device,

@@ -1,8 +1,8 @@
-"""How fast SpiNNaker would train ResNet-50, and with how much energy: an analytic model, to be replaced by the planner.
+"""How fast SpiNNaker would train ResNet-50, and with how much energy. Nothing here was run.
 
-Nothing here was run. One image a chip and step; on each chip the compute cores share the products; SDRAM traffic
-overlaps with them; communication that is not hidden lengthens the step. Ranges come from the constants in
-`spinnaker.toml`: all of them at their worst, all at their best.
+spindl's integers: what the planner predicts, kept in `planned.toml` (an image a chip and step; `spindl compare-systems
+--refresh` makes it anew). The thesis's float32 neurons: their products alone, from the constants in `spinnaker.toml`.
+Ranges: all weak constants at their worst, all at their best.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from spindl.machine import CHIP, Fact
+from spindl.machine.energy import POWER
 from spindl.systems.data import Figure, read_toml
 from spindl.systems.errors import SystemsError
 
 SOURCE = "model"
+PLANNED = "planned.toml"
 CHIPS_PER_BOARD, BOARDS_PER_FRAME = 48, 24
 INT16, SOFT_FLOAT = "int16", "float32 neurons"
 MAPPINGS = (INT16, SOFT_FLOAT)
 EVALUATION_EPOCHS = 4
 """Every so many epochs the validation pictures are evaluated, on the clock (MLPerf v4.0)."""
-
-Constants = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -67,21 +67,12 @@ class Sensitivity:
     at_high: float
 
 
-@dataclass(frozen=True)
-class _Point:
-    """The model at one choice of constants."""
+class Ends(NamedTuple):
+    """A number and its range."""
 
-    batch: int
-    epochs: float
-    step_seconds: float
-    images_per_second: float
-    watts: float
-    joules_per_image: float
-    minutes: float
-    evaluation_minutes: float
-    megajoules: float
-    inference_per_second: float
-    decoding_cores: float
+    value: float
+    low: float
+    high: float
 
 
 def machines() -> tuple[str, ...]:
@@ -101,58 +92,25 @@ def predicted(machine: str, mapping: str = INT16) -> Prediction:
             "compare-systems",
             f"choose one of {', '.join(machines())} and {' or '.join(MAPPINGS)}",
         )
-    facts = constants()
-    middle = _point(entry["boards"], mapping, {name: fact.value for name, fact in facts.items()})
-    slow = _point(entry["boards"], mapping, _end(facts, fast=False))
-    fast = _point(entry["boards"], mapping, _end(facts, fast=True))
-    frugal = {name: fact.low if name.endswith("_watts") else fact.value for name, fact in facts.items()}
-    greedy = {name: fact.high if name.endswith("_watts") else fact.value for name, fact in facts.items()}
-    watts = tuple(_point(entry["boards"], mapping, each).watts for each in (frugal, greedy))
-
-    def figure(name: str) -> Figure:
-        ends = sorted((getattr(slow, name), getattr(fast, name)))
-        return _modelled(getattr(middle, name), ends[0], ends[1])
-
-    joules = _modelled(middle.joules_per_image, watts[0] / fast.images_per_second, watts[1] / slow.images_per_second)
-    minutes = figure("minutes")
-    energy = _modelled(middle.megajoules, watts[0] * minutes.low * 60 / 1e6, watts[1] * minutes.high * 60 / 1e6)
-    return Prediction(
-        machine,
-        entry["title"],
-        mapping,
-        entry["boards"],
-        middle.batch,
-        middle.epochs,
-        figure("step_seconds"),
-        figure("images_per_second"),
-        _modelled(middle.watts, *watts),
-        joules,
-        minutes,
-        figure("evaluation_minutes"),
-        energy,
-        figure("inference_per_second"),
-        _modelled(middle.decoding_cores, slow.decoding_cores, fast.decoding_cores),
-    )
+    plan = next(each for each in _planned()["machine"] if each["name"] == machine)
+    if mapping == SOFT_FLOAT:
+        return _prediction(entry["title"], plan, mapping, *_software_floats(plan))
+    step, forward = Ends(*plan["step_seconds"]), Ends(*_planned()["forward_seconds"])
+    return _prediction(entry["title"], plan, mapping, step, forward, _planned_watts(plan))
 
 
-def sensitivity(machine: str) -> tuple[Sensitivity, ...]:
-    """What each constant alone does to images/s, the strongest first. Raises SystemsError."""
-    boards = predicted(machine).boards
-    facts = constants()
-    values = {name: fact.value for name, fact in facts.items()}
-    rows = []
-    for name, fact in facts.items():
-        if fact.low == fact.high:
-            continue
-        ends = [_point(boards, INT16, {**values, name: end}).images_per_second for end in (fact.low, fact.high)]
-        if ends[0] != ends[1]:
-            rows.append(Sensitivity(name, fact.unit, fact.low, fact.high, ends[0], ends[1]))
+def sensitivity() -> tuple[Sensitivity, ...]:
+    """What each weak constant of the plan alone does to images/s of one board, the strongest first."""
+    rows = [
+        Sensitivity(move["name"], move["unit"], move["low"], move["high"], *move["images_per_second"])
+        for move in _planned()["move"]
+    ]
     return tuple(sorted(rows, key=lambda row: -abs(row.at_high - row.at_low)))
 
 
 def constants() -> dict[str, Fact]:
-    """The constants of the model by name, with those of the chip that it needs."""
-    facts = {
+    """The constants of `spinnaker.toml` by name."""
+    return {
         entry["name"]: Fact(
             entry["value"],
             entry["unit"],
@@ -162,7 +120,6 @@ def constants() -> dict[str, Fact]:
         )
         for entry in _document()["constant"]
     }
-    return facts | {"clock": CHIP.clock, "sdram_bandwidth": CHIP.sdram_bandwidth}
 
 
 def epochs_to_target(batch: float) -> float:
@@ -176,58 +133,88 @@ def _document() -> dict[str, Any]:
     return read_toml("spinnaker.toml")
 
 
-_FASTER_WHEN_HIGH = ("compute_cores", "soft_float_cores", "sdram_bandwidth", "clock")
-_NOT_SPEED = ("board_watts", "core_watts", "box_watts", "frame_watts", "communication_cores", "decoded_per_core")
+@cache
+def _planned() -> dict[str, Any]:
+    return read_toml(PLANNED)
 
 
-def _end(facts: Mapping[str, Fact], *, fast: bool) -> dict[str, float]:
-    """All constants at the end that makes the machine fast, or slow; those of power at their values."""
-    return {
-        name: fact.value if name in _NOT_SPEED else (fact.high if (name in _FASTER_WHEN_HIGH) == fast else fact.low)
-        for name, fact in facts.items()
+def _planned_watts(plan: Mapping[str, Any]) -> Ends:
+    """Of a machine while it trains."""
+    facts = {
+        "boards, idle": POWER.board5,
+        "cores": POWER.core,
+        "power supply, switch, fans": _around(plan["boards"]),
+        "packets": POWER.packet,
+        "SDRAM": POWER.sdram,
     }
-
-
-def _point(boards: int, mapping: str, c: Constants) -> _Point:
-    network = _document()["network"]
-    dead = c["dead_share"] if boards > 1 else 0.0
-    chips = round(boards * CHIPS_PER_BOARD * (1 - dead))
-    soft = mapping == SOFT_FLOAT
-    cores = c["soft_float_cores"] if soft else c["compute_cores"]
-    cycles = c["soft_float_cycles_per_mac"] if soft else c["cycles_per_mac"]
-    active = cores if soft else cores + c["communication_cores"]
-
-    def pass_seconds(macs: float) -> float:
-        """Of one image on one chip."""
-        share = float(macs / network["training_macs"])
-        computing = macs * cycles / (cores * c["clock"]) + share * c["elementwise_seconds"]
-        return max(computing, 0.0 if soft else share * c["sdram_bytes"] / c["sdram_bandwidth"])
-
-    step = pass_seconds(network["training_macs"])
-    if not soft:  # nothing is known of the communication of the other mapping: none is counted
-        step = step * (1 + c["exposed_share"]) + c["board_exchange_seconds"] * (1 - 1 / boards)
-    rate = chips / step
-    inference = chips / pass_seconds(network["forward_macs"])
-    board = c["board_watts"] + CHIPS_PER_BOARD * active * c["core_watts"]
-    around = c["box_watts"] if boards < BOARDS_PER_FRAME else c["frame_watts"] / BOARDS_PER_FRAME
-    watts = boards * (board + around)
-    epochs = epochs_to_target(chips)
-    evaluation = epochs / EVALUATION_EPOCHS * network["eval_images"] / inference / 60
-    minutes = epochs * network["train_images"] / rate / 60 + evaluation
-    return _Point(
-        batch=chips,
-        epochs=epochs,
-        step_seconds=step,
-        images_per_second=rate,
-        watts=watts,
-        joules_per_image=watts / rate,
-        minutes=minutes,
-        evaluation_minutes=evaluation,
-        megajoules=watts * minutes * 60 / 1e6,
-        inference_per_second=inference,
-        decoding_cores=rate / c["decoded_per_core"],
+    images = plan["chips"] / plan["step_seconds"][0]
+    parts = [(joules * images, facts[what]) for what, joules in plan["joules"].items()]
+    return Ends(
+        sum(watts for watts, _ in parts),
+        sum(watts * fact.low / fact.value for watts, fact in parts),
+        sum(watts * fact.high / fact.value for watts, fact in parts),
     )
 
 
-def _modelled(value: float, low: float, high: float) -> Figure:
-    return Figure(value, low, high, "modelled", "D", SOURCE)
+def _around(boards: int) -> Fact:
+    return POWER.box if boards < BOARDS_PER_FRAME else POWER.frame
+
+
+def _software_floats(plan: Mapping[str, Any]) -> tuple[Ends, Ends, Ends]:
+    """Seconds of a step and of a forward pass, watts: nothing is known of the communication, none is counted."""
+    network, c, boards = _document()["network"], constants(), plan["boards"]
+    cycles, cores, rest = c["soft_float_cycles_per_mac"], c["soft_float_cores"], c["elementwise_seconds"]
+
+    def seconds(macs: float) -> Ends:
+        share = macs / network["training_macs"]
+        middle, fast = (cycles.value, cores.value, rest.value), (cycles.low, cores.high, rest.low)
+        ends = (middle, fast, (cycles.high, cores.low, rest.high))
+        return Ends(*(macs * a / (b * CHIP.clock.value) + share * d for a, b, d in ends))
+
+    around, frames = _around(boards), boards if boards < BOARDS_PER_FRAME else boards / BOARDS_PER_FRAME
+    watts = (
+        boards * (board + CHIPS_PER_BOARD * cores.value * core) + frames * other
+        for board, core, other in (
+            (POWER.board5.value, POWER.core.value, around.value),
+            (POWER.board5.low, POWER.core.low, around.low),
+            (POWER.board5.high, POWER.core.high, around.high),
+        )
+    )
+    return seconds(network["training_macs"]), seconds(network["forward_macs"]), Ends(*watts)
+
+
+def _prediction(
+    title: str, plan: Mapping[str, Any], mapping: str, step: Ends, forward: Ends, watts: Ends
+) -> Prediction:
+    network, decoded = _document()["network"], constants()["decoded_per_core"]
+    chips = plan["chips"]
+    epochs = epochs_to_target(chips)
+    rate, inference = _inverse(chips, step), _inverse(chips, forward)
+    evaluation = _inverse(epochs / EVALUATION_EPOCHS * network["eval_images"] / 60, inference)
+    training = _inverse(epochs * network["train_images"] / 60, rate)
+    minutes = Ends(*(a + b for a, b in zip(training, evaluation, strict=True)))
+    return Prediction(
+        plan["name"],
+        title,
+        mapping,
+        plan["boards"],
+        chips,
+        epochs,
+        _modelled(step),
+        _modelled(rate),
+        _modelled(watts),
+        _modelled(Ends(watts.value / rate.value, watts.low / rate.high, watts.high / rate.low)),
+        _modelled(minutes),
+        _modelled(evaluation),
+        _modelled(Ends(*(w * m * 60 / 1e6 for w, m in zip(watts, minutes, strict=True)))),
+        _modelled(inference),
+        _modelled(Ends(rate.value / decoded.value, rate.low / decoded.high, rate.high / decoded.low)),
+    )
+
+
+def _inverse(amount: float, ends: Ends) -> Ends:
+    return Ends(amount / ends.value, amount / ends.high, amount / ends.low)
+
+
+def _modelled(ends: Ends) -> Figure:
+    return Figure(*ends, "modelled", "D", SOURCE)

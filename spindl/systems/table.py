@@ -12,7 +12,10 @@ from spindl.systems.data import LABELS, Figure, published
 from spindl.systems.model import INT16, MAPPINGS, SOFT_FLOAT, SOURCE, Prediction, machines, predicted
 
 MARKS = {"measured": "m", "published": "p", "nameplate": "n", "derived": "d", "modelled": "*"}
-MODEL_TEXT = "spindl/systems/model.py with the constants of spindl/systems/spinnaker.toml, each with its source"
+MODEL_TEXT = (
+    "int16: the plan of `spindl plan resnet50 --machine ...`, kept in spindl/systems/planned.toml; float32 neurons: "
+    "spindl/systems/model.py with the constants of spindl/systems/spinnaker.toml"
+)
 ABSENT = "-"
 
 Scales = Sequence[tuple[float, float, str]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,17 +77,19 @@ def loader_threads() -> list[str]:
 @given(
     batch_size=st.integers(1, 23),
     background=st.fixed_dictionaries({"workers": st.integers(1, 4), "prefetch": st.integers(1, 6)}),
-    options=st.fixed_dictionaries({"drop_last": st.booleans(), "shuffle": st.booleans()}),
+    options=st.fixed_dictionaries({"last": st.sampled_from(["drop", "short", "fill"]), "shuffle": st.booleans()}),
     data=st.data(),
 )
 def test_workers_and_resumption_change_nothing(
-    batch_size: int, background: dict[str, int], options: dict[str, bool], data: st.DataObject
+    batch_size: int, background: dict[str, int], options: dict[str, Any], data: st.DataObject
 ) -> None:
     dataset = arrays()
     whole = list(batches(dataset, batch_size, 5, 2, workers=1, prefetch=1, **options))
-    steps = steps_per_epoch(len(dataset), batch_size, options["drop_last"])
+    steps = steps_per_epoch(len(dataset), batch_size, options["last"])
     assert len(whole) == steps
-    order = epoch_order(23, 5, 2) if options["shuffle"] else np.arange(23)
+    order, after = (epoch_order(23, 5, epoch) if options["shuffle"] else np.arange(23) for epoch in (2, 3))
+    if options["last"] == "fill":
+        order = np.concatenate([order, after])
     visited = np.concatenate([batch.positions for batch in whole])
     assert np.array_equal(visited, order[: steps * batch_size])
     assert all(np.array_equal(batch.labels, batch.positions % 3) for batch in whole)
@@ -96,9 +99,10 @@ def test_workers_and_resumption_change_nothing(
 
 
 def test_the_last_batch_may_be_smaller() -> None:
-    assert [len(batch) for batch in batches(arrays(), 10, 0, 0, drop_last=False)] == [10, 10, 3]
+    assert [len(batch) for batch in batches(arrays(), 10, 0, 0, last="short")] == [10, 10, 3]
     assert [len(batch) for batch in batches(arrays(), 10, 0, 0)] == [10, 10]
-    assert [len(batch) for batch in batches(arrays(), 100, 0, 0, drop_last=False)] == [23]
+    assert [len(batch) for batch in batches(arrays(), 10, 0, 0, last="fill")] == [10, 10, 10]
+    assert [len(batch) for batch in batches(arrays(), 100, 0, 0, last="short")] == [23]
 
 
 def test_a_batch_larger_than_the_data() -> None:

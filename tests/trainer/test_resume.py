@@ -11,12 +11,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import spindl
 from spindl.fit import Interrupted
-from spindl.program import CheckpointFolder, load_state
+from spindl.program import CheckpointFolder, StateError, load_state
 from spindl.record import read_rows, truncate_log
 from tests.trainer.support import assert_same_state, network, trainer
 
@@ -80,6 +81,34 @@ def test_signal_finishes_the_step_and_resumes_exactly(tmp_path: Path, number: in
     assert_same_state(whole.state, resumed.state)
     assert timeless(tmp_path / "whole" / "log.jsonl") == timeless(tmp_path / "run" / "log.jsonl")
     assert [epoch.epoch for epoch in record.epochs] == [1, 2]
+
+
+@pytest.mark.parametrize("step", [5, 6])
+def test_last_batch_filled_from_the_next_epoch(tmp_path: Path, step: int) -> None:
+    """70 images in batches of 16 are 5 steps; stopped at the last step of an epoch, or after it, it goes on alike."""
+    whole = trainer(fill_last=True)
+    whole.fit()
+    assert (whole.state.progress.step, whole.state.progress.images) == (10, 160)
+    stopped = trainer(
+        run_dir=tmp_path, fill_last=True, scheduler=lambda o: StopAt(step, signal.SIGINT), schedule_interval="step"
+    )
+    with pytest.raises(Interrupted):
+        stopped.fit()
+    resumed = trainer(
+        run_dir=tmp_path,
+        fill_last=True,
+        resume=True,
+        scheduler=lambda o: StopAt(0, signal.SIGINT),
+        schedule_interval="step",
+    )
+    resumed.fit()
+    assert resumed.state.values.keys() == whole.state.values.keys()
+    for name, value in whole.state.values.items():
+        assert np.array_equal(value.mantissa, resumed.state.values[name].mantissa), name
+    with pytest.raises(StateError, match="the last batch of an epoch was filled up"):
+        trainer(
+            run_dir=tmp_path, resume=True, scheduler=lambda o: StopAt(0, signal.SIGINT), schedule_interval="step"
+        ).fit()
 
 
 def test_interrupt_without_a_run_folder() -> None:

@@ -29,6 +29,7 @@ from spindl.mlperf import (
 )
 from spindl.mlperf.checkers import NOT_REACHED
 from spindl.mlperf.log import RunLog, read_lines, read_outcome
+from spindl.systems import predicted
 from tests.mlperf.support import small, write_imagenet
 
 pytest.importorskip("mlperf_logging", reason='needs "spindl[mlperf]"')
@@ -305,7 +306,10 @@ def test_modelled_time_is_for_the_whole_network_only() -> None:
     outcome = Outcome(1, True, 10.0, 70, 0.76, 0, 100)
     settings = MlperfSettings(data="imagenet")
     report = Report(settings, load_rules(), (outcome,), (), Path(), ())
-    assert modelled_line(report).startswith("modelled, not run: one board of SpiNNaker would take 180 (140-230) d *")
+    days = 70 / 35 * predicted("spin5").minutes.value / 60 / 24  # 35 epochs are its own
+    line = modelled_line(report)
+    assert line.startswith("modelled, not run: one board of SpiNNaker would take ")
+    assert float(line.split("take ")[1].split()[0]) == float(f"{days:.1e}")
     assert modelled_line(replace(report, settings=replace(settings, image_size=32))) == ""
 
 

@@ -148,6 +148,9 @@ nb::dict chip_state(Hosted& self, u32 index) {
     nb::list links;
     for (const LinkCounters& link : chip.links) links.append(nb::make_tuple(link.packets, link.lost, link.corrupted));
     state["links"] = links;
+    nb::list disturbed;
+    for (const LinkCounters& link : chip.links) disturbed.append(nb::make_tuple(link.repeated, link.reordered));
+    state["links_disturbed"] = disturbed;
     return state;
 }
 
@@ -201,7 +204,10 @@ void bind_config(nb::module_& m) {
         .def_rw("seed", &FaultConfig::seed)
         .def_rw("packet_loss", &FaultConfig::packet_loss)
         .def_rw("packet_corruption", &FaultConfig::packet_corruption)
-        .def_rw("sdram_bit_error", &FaultConfig::sdram_bit_error);
+        .def_rw("sdram_bit_error", &FaultConfig::sdram_bit_error)
+        .def_rw("multicast_loss", &FaultConfig::multicast_loss)
+        .def_rw("multicast_repeat", &FaultConfig::multicast_repeat)
+        .def_rw("multicast_reorder", &FaultConfig::multicast_reorder);
     nb::class_<MachineConfig>(m, "MachineConfig")
         .def(nb::init<>())
         .def("add_chip", [](MachineConfig& self, const ChipConfig& chip) { self.chips.push_back(chip); })
@@ -226,6 +232,10 @@ void bind_machine(nb::module_& m) {
         }, release)
         .def_prop_ro("now", [](Hosted& self) { const Lock lock = self.take(); return self.machine.now(); })
         .def("pause", [](Hosted& self, bool paused) { if (self.bridge) self.bridge->paused = paused; })
+        .def("set_faults", [](Hosted& self, const FaultConfig& faults) {
+            const Lock lock = self.take();
+            self.machine.config.faults = faults;
+        })
         .def("chip_state", &chip_state)
         .def("totals", &totals)
         .def("core_state", &core_state)
@@ -251,7 +261,9 @@ void bind_machine(nb::module_& m) {
         })
         .def("poke_registers", [](Hosted& self, u32 chip, const std::vector<std::pair<u32, u32>>& writes) {
             const Lock lock = self.take();
-            for (const auto& [address, value] : writes) self.chip(chip).poke_register(address, value, self.machine.now());
+            Chip& c = self.chip(chip);
+            for (const auto& [address, value] : writes) c.poke_register(address, value, self.machine.now());
+            c.wake_at = std::min(c.wake_at, self.machine.now());  // it may have woken a core
         })
         .def("boot", [](Hosted& self, u32 chip, nb::bytes image) {
             const std::vector<u8> bytes = as_vector(image);

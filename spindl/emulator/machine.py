@@ -14,7 +14,7 @@ from spindl.emulator.errors import EmulatorError, PortTaken
 from spindl.emulator.records import Arrival, Faults, Strictness
 from spindl.emulator.symbols import Symbols, read_symbols
 from spindl.emulator.views import ChipView, CoreView
-from spindl.emulator.wiring import board_hosts, native_config
+from spindl.emulator.wiring import board_hosts, native_config, native_rates
 from spindl.machine import CHIP, Topology, parse_topology
 
 CYCLES_PER_SECOND = int(CHIP.clock.value)
@@ -162,6 +162,13 @@ class Machine:
             self.native.restore(snapshot)
         except ValueError as error:
             raise EmulatorError(str(error), remedy="boot the machine again") from error
+
+    def set_rates(self, faults: Faults) -> None:
+        """From now on the error rates and the seed of `faults`, also after a `restore`; dead parts stay as they are.
+
+        A recording does not contain this: it replays with the rates that the machine was made with.
+        """
+        self.native.set_faults(native_rates(faults))
 
     def start_recording(self) -> None:
         """From now on remembers every datagram and the simulated time it arrived at."""

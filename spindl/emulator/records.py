@@ -35,6 +35,9 @@ class Faults:
         packet_corruption: probability that one bit of a packet's key flips on a link.
         sdram_bit_error: probability that one bit flips, per DMA burst read.
         seed: of the random faults; equal seeds give equal faults.
+        multicast_loss, multicast_repeat, multicast_reorder: probabilities that a multicast packet is lost on a link,
+            passed on twice, or passed on behind the next 1 to 16 multicast packets of the link, whenever they come.
+            SC&MP's own packets, which are of other types, are left alone.
     """
 
     chips: frozenset[tuple[int, int]] = frozenset()
@@ -44,6 +47,9 @@ class Faults:
     packet_corruption: float = 0.0
     sdram_bit_error: float = 0.0
     seed: int = 0
+    multicast_loss: float = 0.0
+    multicast_repeat: float = 0.0
+    multicast_reorder: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -167,11 +167,18 @@ class ChipView:
             for number, (key, mask, route) in enumerate(entries)
             for base, value in ((_ROUTES, route), (_MASKS, mask), (_KEYS, key))
         ]
-        self.machine.native.poke_registers(self.index, writes)
+        self.write_registers(writes)
+
+    def write_registers(self, writes: Sequence[tuple[int, int]]) -> None:
+        """Writes registers of the system controller or router, (address, value) each, as a core would."""
+        self.machine.native.poke_registers(self.index, list(writes))
 
     @property
     def counters(self) -> dict[str, Any]:
-        """Counters of router, links (packets, lost, corrupted), SDRAM and Ethernet since power-on."""
+        """Counters of router, links, SDRAM and Ethernet since power-on.
+
+        By link: `links` (packets, lost, corrupted), `links_disturbed` (multicast packets repeated, reordered).
+        """
         return dict(self.machine.native.chip_state(self.index))
 
     @property

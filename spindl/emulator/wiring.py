@@ -37,12 +37,7 @@ def native_config(topology: Topology, faults: Faults, hosts: list[str], threads:
     config.hardware_version = topology.version
     config.threads = threads
     config.strict = STRICTNESS.index(strict)
-    rates = _emulator.FaultConfig()
-    rates.seed = faults.seed
-    rates.packet_loss = faults.packet_loss
-    rates.packet_corruption = faults.packet_corruption
-    rates.sdram_bit_error = faults.sdram_bit_error
-    config.faults = rates
+    config.faults = native_rates(faults)
     index = {(place.x, place.y): i for i, place in enumerate(topology.places)}
     for place in topology.places:
         chip = _emulator.ChipConfig()
@@ -54,6 +49,17 @@ def native_config(topology: Topology, faults: Faults, hosts: list[str], threads:
         chip.board = place.board
         config.add_chip(chip)
     return config
+
+
+def native_rates(faults: Faults) -> Any:
+    """The error rates and their seed as the native FaultConfig."""
+    rates = _emulator.FaultConfig()
+    for name in (
+        *("seed", "packet_loss", "packet_corruption", "sdram_bit_error"),
+        *("multicast_loss", "multicast_repeat", "multicast_reorder"),
+    ):
+        setattr(rates, name, getattr(faults, name))
+    return rates
 
 
 def board_hosts(first: str, boards: int) -> list[str]:

@@ -20,7 +20,7 @@ from spindl.plan.network import RINGS, neighbour, ring_core, ring_stream
 from spindl.plan.share import Shard, all_shards
 from spindl.plan.task import At, Call, Move, Regions, Task, pieces, shares
 from spindl.plan.tiles.channels import load_part_sums
-from spindl.program.costs import PASS_ON_WORD
+from spindl.program.costs import PASS_ON_WORD, gap
 
 BLOCK_WORDS = 1000
 """Of a block, at most (the stream's limit is 1,023)."""
@@ -110,9 +110,12 @@ def _turns(draft: Draft, ring: int, blocks: int, ahead: int) -> list[_Turn]:
 class _Ring:
     """The calls of one core that passes blocks on."""
 
-    def __init__(self, draft: Draft, node: int, ring: int, turns: Sequence[_Turn], words: Sequence[int]) -> None:
+    def __init__(
+        self, draft: Draft, node: int, ring: int, turns: Sequence[_Turn], words: Sequence[int], rings: int = 1
+    ) -> None:
         assert draft.network is not None
         self.node, self.turns, self.words = node, turns, words
+        self.gap = gap(-(-rings // 2))  # half of them go each way
         self.stream = ring_stream(ring, draft.chip)
         self.before = ring_stream(ring, neighbour(draft.network, draft.chip, ring, -1))
         self.numbers = draft.numbered(f"ring {ring}", len(turns))
@@ -128,7 +131,7 @@ class _Ring:
 
     def send(self, k: int, at: At, count: int, loads: tuple[Move, ...]) -> None:
         """Block k to the next chip."""
-        words: dict[str, int | At] = {"stream": self.stream, "block": self.numbers[k], "x": at, "gap": 0}
+        words: dict[str, int | At] = {"stream": self.stream, "block": self.numbers[k], "x": at, "gap": self.gap}
         self.calls.append(Call("send", self.node, words | {"words": count, "receivers": 1}, loads))
 
     def receive(self, k: int, loads: tuple[Move, ...] = (), stores: tuple[Move, ...] = ()) -> None:
@@ -153,7 +156,8 @@ def reduce_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
         regions, blocks = Regions(), [each[ring] for each in cut.blocks]
         largest = aligned(max(length for each in blocks for _, length in each))
         turns = _turns(draft, ring, len(blocks[0]), 1)
-        r = _Ring(draft, index, ring, turns, [blocks[turn.received][turn.block][1] // 4 for turn in turns])
+        sizes = [blocks[turn.received][turn.block][1] // 4 for turn in turns]
+        r = _Ring(draft, index, ring, turns, sizes, cut.rings)
 
         def room(k: int, regions: Regions = regions, largest: int = largest) -> At:
             return regions.at(f"y{k % 2}", 8 + 2 * largest).plus(4)  # head, block, the chip's own
@@ -192,7 +196,8 @@ def gather_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
         regions, blocks = Regions(), [each[ring] for each in cut.blocks]
         largest = aligned(max(length for each in blocks for _, length in each))
         turns = _turns(draft, ring, len(blocks[0]), 0)
-        r = _Ring(draft, index, ring, turns, [blocks[turn.received][turn.block][1] // 4 for turn in turns])
+        sizes = [blocks[turn.received][turn.block][1] // 4 for turn in turns]
+        r = _Ring(draft, index, ring, turns, sizes, cut.rings)
 
         def room(k: int, regions: Regions = regions, largest: int = largest) -> At:
             return regions.at(f"y{k % 2}", 4 + largest)  # head and block

@@ -166,6 +166,8 @@ class CoreError:
     def __str__(self) -> str:
         first, second = self.details
         place = f"step {self.step} (kernel {self.kernel}, node {self.node})"
+        if self.name in ("RECEIVE_TIME_OUT", "ACKNOWLEDGE_TIME_OUT"):
+            place += f", stream {first >> 14}, block {first >> 10 & 15} modulo 16"
         return f"{self.name} at {place}: {self.meaning}: {first:#x}, {second:#x}"
 
 

@@ -66,6 +66,15 @@ def step(kernel: bool, loads: int, stores: int, rows: int) -> int:
     return STEP + KERNEL * kernel + QUEUE * queues + TRANSFER * (loads + stores) + ROW * rows
 
 
+def gap(streams: int) -> int:
+    """Cycles from packet to packet of each of some streams that share a link in one direction; 0 if one has it alone.
+
+    A link that is offered more than it takes blocks the routers of a ring in a circle, and they drop packets: with four
+    rings on four chips 2,600 per chip and step at a gap of 152 (the link's own rate), none from 210 on.
+    """
+    return 105 * streams if streams > 1 else 0
+
+
 def stream(kernel: str, words: int, receiving: bool = False) -> int:
     """Cycles of `send`, `listen` or `receive`, waiting for others aside.
 

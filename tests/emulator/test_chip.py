@@ -434,6 +434,37 @@ def test_packet_loss_is_counted_and_repeatable(bare: Bare, assemble: Assemble) -
     assert received(2) != first
 
 
+def test_multicast_packets_are_disturbed_at_rates_that_change(bare: Bare, assemble: Assemble) -> None:
+    """Losses, repeats and packets behind later ones, from one snapshot; rates of 0 disturb nothing."""
+    machine = bare("2x1-mesh")
+    load(machine, (1, 0), 2, assemble(ROUTE.format(route=1 << 8) + RECEIVE))
+    machine.run(0.0001)
+    load(machine, (0, 0), 1, assemble(ROUTE.format(route=1) + SEND.format(key=0x1000, count=500) + SLEEP))
+    snapshot = machine.snapshot()
+
+    def received(faults: Faults) -> list[int]:
+        machine.restore(snapshot)
+        machine.set_rates(faults)
+        machine.run(0.001)
+        count = words(machine, (1, 0), 2, 1)[0]
+        return list(words(machine, (1, 0), 2, 1 + count)[1:])
+
+    def counts() -> tuple[int, int, int]:
+        counters = machine.chip(0, 0).counters
+        return (counters["links"][0][1], *counters["links_disturbed"][0])
+
+    everything = list(range(0x1000, 0x1000 + 500))
+    assert received(Faults()) == everything and counts() == (0, 0, 0)
+    lost = received(Faults(seed=1, multicast_loss=0.1))
+    assert lost == sorted(set(lost)) and len(lost) == 500 - counts()[0] < 480 and counts()[1:] == (0, 0)
+    twice = received(Faults(seed=1, multicast_repeat=0.1))
+    assert sorted(set(twice)) == everything and twice == sorted(twice) and len(twice) == 500 + counts()[1] > 520
+    late = received(Faults(seed=1, multicast_reorder=0.02))
+    assert len(set(late)) == len(late) >= 499, "the last one may still wait for a packet behind it"
+    assert late != sorted(late) and counts()[2] > 0
+    assert received(Faults(seed=1, multicast_reorder=0.02)) == late != received(Faults(seed=2, multicast_reorder=0.02))
+
+
 def test_a_dead_link_is_dead_one_way(bare: Bare, assemble: Assemble) -> None:
     machine = bare("2x1-mesh", Faults(links=frozenset({(0, 0, 0)})))
     for xy, link in (((0, 0), 0), ((1, 0), 3)):

@@ -146,6 +146,7 @@ def test_a_missing_stream_is_named(image: Image) -> None:
     assert found is not None
     assert (found.name, found.step, found.kernel) == ("RECEIVE_TIME_OUT", 2, KERNELS["receive"].number)
     assert found.details == (STREAM << 14, 101)
+    assert f"stream {STREAM}, block 0 modulo 16" in str(found)
 
 
 def test_missing_receivers_are_named(image: Image) -> None:

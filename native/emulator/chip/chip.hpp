@@ -69,7 +69,7 @@ struct InstructionTrace {
 };
 
 struct LinkCounters {
-    u64 packets = 0, lost = 0, corrupted = 0;
+    u64 packets = 0, lost = 0, corrupted = 0, repeated = 0, reordered = 0;
 };
 
 class Chip final : public Bus {
@@ -207,6 +207,8 @@ private:
     u32 multicast_route(u32 key, bool& matched);
     bool offer(i64 now, i64 end, i64& retry);
     void send_on_link(u32 link, Packet packet, i64 now);
+    void forward(u32 link, Packet packet, i64 now);
+    void disturb(u32 link, const Packet& packet, i64 now);
     bool deliver(u32 core, const Packet& packet, i64 now);
     void drop(i64 now);
     void count_packet(const Packet& packet, u32 route, bool dropped);

@@ -37,6 +37,8 @@ struct FaultConfig {
     double packet_loss = 0;        // per packet and link
     double packet_corruption = 0;  // one payload or key bit flipped, framing error not detected
     double sdram_bit_error = 0;    // one bit flipped, per DMA burst
+    // Of multicast packets only, so that SC&MP's own are left alone; per packet and link.
+    double multicast_loss = 0, multicast_repeat = 0, multicast_reorder = 0;
 };
 
 // Both `warn` and `stop` remember which memory was written and which code was executed, and report what goes against

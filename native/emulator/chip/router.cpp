@@ -143,6 +143,35 @@ void Chip::send_on_link(u32 link, Packet packet, i64 now) {
         ++links[link].corrupted;
         packet.key ^= 1u << (mix(events) & 31);
     }
+    if (packet.type() == multicast) disturb(link, packet, now);
+    else forward(link, packet, now);
+}
+
+// Faults of multicast packets: lost, passed on twice, or behind up to 16 later ones of the link.
+void Chip::disturb(u32 link, const Packet& packet, i64 now) {
+    const FaultConfig& faults = machine.faults;
+    LinkOutput& out = router.output[link];
+    if (chance(faults.multicast_loss)) {
+        ++links[link].lost;
+        traced(PacketEvent::lost, now, link, packet);
+        return;
+    }
+    if (out.late_after == 0 && chance(faults.multicast_reorder)) {
+        ++links[link].reordered;
+        out.late = packet;
+        out.late_after = 1 + static_cast<u32>(mix(events) % 16);
+        return;
+    }
+    forward(link, packet, now);
+    if (chance(faults.multicast_repeat)) {
+        ++links[link].repeated;
+        forward(link, packet, now);
+    }
+    if (out.late_after != 0 && --out.late_after == 0) forward(link, out.late, now);
+}
+
+void Chip::forward(u32 link, Packet packet, i64 now) {
+    LinkOutput& out = router.output[link];
     if (out.credits > 0) --out.credits;
     packet.route = static_cast<u8>(opposite(link));
     traced(PacketEvent::forwarded, now, link, packet);

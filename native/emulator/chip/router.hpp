@@ -18,6 +18,8 @@ constexpr u32 link_places = 16;  // replies to peeks and emergency second legs d
 struct LinkOutput {
     i64 free_at = 0;             // end of the packet being serialised
     u32 credits = link_credits;
+    Packet late;                 // a fault: passed on behind `late_after` later packets; 0: there is none
+    u32 late_after = 0;
 };
 
 struct Router {

@@ -75,7 +75,7 @@ public:
     std::vector<u8> snapshot();
     void restore(const std::vector<u8>& data);
 
-    const MachineConfig config;
+    MachineConfig config;  // only its faults may change
     bool recording = false;
     std::vector<Arrival> record;
 

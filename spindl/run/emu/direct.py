@@ -9,12 +9,12 @@ The same image and the same tables run under SC&MP; only the loading differs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from spindl.emulator import Machine, emulate
 from spindl.machine.topology import XY, Topology
-from spindl.program.core import CORE, KEY_MASK, KEYS, STEP_COUNTERS
+from spindl.program.core import COMMANDS, CORE, KEY_MASK, KEYS, STEP_COUNTERS
 from spindl.program.image import DATA_START, Image
 from spindl.program.load import (
     TEXT_BYTES,
@@ -38,6 +38,9 @@ Route = tuple[int, int, int]
 _FIRST_CORE = 1  # physical; core 0 is left alone, as under SC&MP
 _ROUTER_SLICE, _LONGEST_SLICE = 20e-6, 2e-3  # simulated seconds between looks
 _AFTER_ERROR = 3e-3
+_COMMAND = next(4 * place for place, each in enumerate(CORE.fields) if each.name == "command")
+_SYSTEM_RAISE, _SYSTEM_PASSWORD = 0xE2000008, 0x5EC00000
+"""Register that interrupts cores, and the upper bits without which nothing happens (datasheet, system controller)."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,38 @@ def walk_chips(
         RunError: the tables do not fit, or the chips are not connected.
     """
     machine = machine if machine is not None else emulate(topology, connected=False)
+    return walk_loaded(load_chips(image, schedules, memory, setting, routes=routes, machine=machine), limit)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Bare chips that are ready to start.
+
+    Attributes:
+        machine: a snapshot of it can be taken now, and restored before each `walk_loaded`.
+        loads: per chip, in their order.
+    """
+
+    machine: Machine
+    loads: Mapping[XY, ChipLoad]
+
+    def records(self) -> Iterator[tuple[XY, int, int]]:
+        """(chip, index of the core, address of its record) of all cores."""
+        for xy, load in self.loads.items():
+            for index, record in enumerate(load.records):
+                yield xy, index, record
+
+
+def load_chips(
+    image: Image,
+    schedules: Mapping[XY, Sequence[Schedule | bytes]],
+    memory: Mapping[XY, Mapping[int, bytes]],
+    setting: Setting,
+    *,
+    routes: Mapping[XY, Sequence[Route]] | None = None,
+    machine: Machine,
+) -> Loaded:
+    """Puts everything in its place; arguments and errors as of `walk_chips`."""
     links = _tree(machine.topology, list(schedules))
     loads: dict[XY, ChipLoad] = {}
     for number, (xy, tables) in enumerate(schedules.items()):
@@ -127,16 +162,37 @@ def walk_chips(
             view.write(DATA_START, image.data)
             chip.write(user_register(core.virtual, 0), record.to_bytes(4, "little"))
         loads[xy] = load
-    began = machine.time
+    return Loaded(machine, loads)
+
+
+def walk_loaded(loaded: Loaded, limit: float = 20.0) -> Result:
+    """Starts the cores, which walk once; see `walk_chips`."""
+    began = loaded.machine.time
     for leading in (True, False):  # the leading cores set the routers
-        for xy, load in loads.items():
-            for index in range(len(load.records)):
-                if (index == 0) == leading:
-                    machine.chip(*xy).physical(_FIRST_CORE + index).start()
-        machine.run(_ROUTER_SLICE)
-    _run_until_answered(machine, loads, began + limit)
-    cores_left = {xy: [_left(machine, xy, load, i) for i in range(len(load.records))] for xy, load in loads.items()}
-    return Result(cores_left, machine.time - began, machine)
+        for xy, index, _ in loaded.records():
+            if (index == 0) == leading:
+                loaded.machine.chip(*xy).physical(_FIRST_CORE + index).start()
+        loaded.machine.run(_ROUTER_SLICE)
+    return _finished(loaded, began, limit)
+
+
+def walk_again(loaded: Loaded, sequence: int, limit: float = 20.0) -> Result:
+    """One more walk of cores that have answered the one before; sequence: number of the command, 2 for the second."""
+    began = loaded.machine.time
+    command = (sequence << 8 | COMMANDS["RUN"]).to_bytes(4, "little")
+    for xy, _, record in loaded.records():
+        loaded.machine.chip(*xy).write(record + _COMMAND, command)
+    for xy, load in loaded.loads.items():
+        cores = (1 << len(load.records)) - 1 << _FIRST_CORE
+        loaded.machine.chip(*xy).write_registers([(_SYSTEM_RAISE, _SYSTEM_PASSWORD | cores)])
+    return _finished(loaded, began, limit)
+
+
+def _finished(loaded: Loaded, began: float, limit: float) -> Result:
+    machine = loaded.machine
+    _run_until_answered(machine, loaded.loads, began + limit)
+    left = {xy: [_left(machine, xy, load, i) for i in range(len(load.records))] for xy, load in loaded.loads.items()}
+    return Result(left, machine.time - began, machine)
 
 
 def walk_programs(
@@ -148,13 +204,21 @@ def walk_programs(
     limit: float = 20.0,
     topology: str = "spin3",
 ) -> Result:
-    """Walks the schedules ("all") of planned chips; their data lie from SDRAM on.
+    """Walks the schedules ("all") of planned chips; arguments and errors as of `load_programs` and `walk_chips`."""
+    machine = emulate(topology, connected=False)
+    return walk_loaded(load_programs(image, programs, memory, setting, machine), limit)
+
+
+def load_programs(
+    image: Image, programs: Sequence[ChipProgram], memory: Sequence[bytes], setting: Setting, machine: Machine
+) -> Loaded:
+    """Puts the schedules ("all") of planned chips in their places; their data lie from SDRAM on.
 
     Args:
         image: the program of the cores.
         programs: of all chips that the plan uses, in its order.
         memory: of each its SDRAM.
-        setting, limit, topology: see `walk_chips`.
+        setting, machine: see `walk_chips`.
 
     Raises:
         RunError: a chip that takes no part would have to pass packets on: nobody sets its router.
@@ -164,7 +228,7 @@ def walk_programs(
     schedules = {p.xy: [relocated(schedule, SDRAM) for schedule in p.schedules["all"]] for p in programs}
     data = {p.xy: {SDRAM: content} for p, content in zip(programs, memory, strict=True)}
     routes = {p.xy: [_route(entry) for entry in p.entries] for p in programs}
-    return walk_chips(image, schedules, data, setting, routes=routes, limit=limit, topology=topology)
+    return load_chips(image, schedules, data, setting, routes=routes, machine=machine)
 
 
 def _route(entry: RouterEntry) -> Route:

@@ -21,6 +21,7 @@ from spindl.plan.tiles.blocks import (
     choose,
     column_unit,
     matrix_moves,
+    one_dy,
     seen,
     spans,
     widen,
@@ -213,10 +214,13 @@ def weight_block_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     positions = _positions(y.rows, y.columns, cut, column_unit(y.columns, cut.columns, y.channels))
     several = len(positions) > 1
     outer, inner = pieces(0, g.outputs, cut.channels), pieces(0, g.inputs, cut.depth)
-    tiles: list[_Tile] = [(o, i, (0, 0)) for o in outer for i in inner]
+    tiles: list[list[_Tile]] = [[(o, i, (0, 0)) for i in inner] for o in outer]
+    one = one_dy(len(positions), draft.limits.cores)
+    if not one:
+        tiles = [list(itertools.chain(*tiles))]
     tasks = []
-    for strip in _chains(tiles, cut.strip):
-        regions, calls, turn, y_side = Regions(), list[Call](), 0, 0
+    for strip in (strip for row in tiles for strip in _chains(row, cut.strip)):
+        regions, calls, turn, y_side = Regions(), list[Call](), 0, 1 if one else 0
         for place_turn, (outputs, inputs, _) in enumerate(strip):
             again = not several and place_turn > 0 and strip[place_turn - 1][0] == outputs  # dy is there already
             y_side ^= not again

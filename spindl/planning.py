@@ -10,6 +10,7 @@ from pathlib import Path
 
 from spindl import _kernels, _planner
 from spindl.graph import Graph
+from spindl.graph.batch import batch_of, with_batch
 from spindl.machine import CHIP, load_machine, model_topology, parse_machine
 from spindl.plan import Machine, emit, machine_of, plan_chips
 from spindl.plan.cost import predict
@@ -58,13 +59,16 @@ def planned(program: Program, executor: str, device: str) -> Program:
         PlanError: something that no kernel computes, or that does not fit.
         SpindlError: a machine that cannot be had, see `target_machine`.
 
-    Plans are kept by the hash of what they follow from (`spindl.program.cache`): a second start plans nothing.
+    A graph that changes no state, such as an evaluation, is planned for the next number of images that can be dealt to
+    the chips; the executors fill its batch up. Plans are kept by the hash of what they follow from
+    (`spindl.program.cache`): a second start plans nothing.
     """
     if executor not in PLANNED or program.chips or not program.graphs:
         return program
     target = target_machine(device)
     chips, seconds = {}, {}
-    for name, graph in program.graphs.items():
+    for name, own in program.graphs.items():
+        graph = _dealt(own, target.chips)
         key = _key(graph, target)
         found = cached(key)
         if found is None:
@@ -72,6 +76,13 @@ def planned(program: Program, executor: str, device: str) -> Program:
             keep(key, found)
         chips[name], seconds[name] = found
     return replace(program, chips=chips, step_seconds=seconds)
+
+
+def _dealt(graph: Graph, chips: int) -> Graph:
+    """The graph with as many images as can be dealt to the chips equally. A training step's batch is never changed."""
+    if graph.updates or batch_of(graph) % chips == 0:
+        return graph
+    return with_batch(graph, -(-batch_of(graph) // chips) * chips)
 
 
 def _plan(graph: Graph, target: Machine) -> tuple[tuple[ChipProgram, ...], float]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from spindl.data import Batch, batches
 from spindl.graph import Graph, Node
-from spindl.graph.operations import SITE, Value, check_graph, is_batched, lookup
+from spindl.graph.batch import batch_of
+from spindl.graph.operations import SITE, Value, check_graph, lookup
 from spindl.graph.ops.activation import BOUNDED_LOWEST_EXPONENT
 from spindl.infer.examples import Examples, input_names, padded, step_inputs
 from spindl.number.sites import HISTORY, LOWEST_EXPONENT
@@ -71,25 +72,6 @@ def evaluate(
             correct += int(outputs["correct"].mantissa) if "correct" in outputs else 0
             images += len(batch)
     return Evaluation(loss / 65536 / images, correct / images if counted else None, images)
-
-
-def with_batch(graph: Graph, images: int) -> Graph:
-    """An evaluation graph for another number of images; what it computes of each does not change."""
-    nodes, batched = list(graph.nodes), is_batched(graph)
-    for index, node in enumerate(nodes):
-        if node.op == "input" and batched[index]:
-            nodes[index] = replace(node, shape=(images, *node.shape[1:]))
-        elif node.inputs:
-            shape, format = lookup(node.op).infer([nodes[i] for i in node.inputs], node.attributes)
-            nodes[index] = replace(node, shape=shape, format=format)
-    result = replace(graph, nodes=tuple(nodes))
-    check_graph(result)
-    return result
-
-
-def batch_of(graph: Graph) -> int:
-    """Images of a graph's batch."""
-    return next(n.shape[0] for n in graph.nodes if n.op == "input" and n.attributes["name"] == "images")
 
 
 def predict_batches(

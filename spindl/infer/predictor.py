@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from spindl.data import Batch, Dataset, from_arrays
 from spindl.errors import SpindlError
+from spindl.graph.batch import batch_of, with_batch
 from spindl.graph.operations import Value
-from spindl.infer.evaluation import DRY_PASSES, EVALUATE, batch_of, calibrate, measuring, predict_batches, with_batch
+from spindl.infer.evaluation import DRY_PASSES, EVALUATE, calibrate, measuring, predict_batches
 from spindl.infer.examples import Examples, read_examples, step_inputs
 from spindl.machine import parse_machine
 from spindl.planning import PLANNED, planned

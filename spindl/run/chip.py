@@ -31,6 +31,11 @@ def router_entries(program: Program) -> dict[XY, tuple[RouterEntry, ...]]:
     return {xy: tuple(entries.values()) for xy, entries in found.items()}
 
 
+def dealt_images(parts: Sequence[ChipProgram]) -> int:
+    """Images that the chips of a graph share; 0: it is not dealt."""
+    return max((place.share[1] for part in parts for place in part.inputs.values() if place.share), default=0)
+
+
 class Memory(Protocol):
     """A chip's SDRAM, addresses from the base of the program."""
 

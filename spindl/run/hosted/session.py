@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
+from spindl.graph.batch import batch_of, filled_inputs, true_outputs
 from spindl.graph.operations import Value
 from spindl.machine import CHIP, Topology
 from spindl.machine.topology import XY
 from spindl.program import Program, State
 from spindl.program.load import CoreResult
+from spindl.run.chip import dealt_images
 from spindl.run.counters import Count
 from spindl.run.hosted.counted import summed_counters
 from spindl.run.hosted.usage import Usage
@@ -125,8 +127,10 @@ class HostedSession:
         already = machine.host.bytes_written + machine.host.bytes_read
         updates = self._program.graphs[graph].updates
         before = self._states() if commit == "none" and updates else None
+        own, images = self._program.graphs[graph], dealt_images(self._program.chips[graph])
+        filling = images > batch_of(own)
         with self._moving():
-            machine.write_inputs(graph, inputs)
+            machine.write_inputs(graph, filled_inputs(own, inputs, images) if filling else inputs)
         self._stopped = True
         whole = commit == "all" and bool(updates)
         count = whole and (self._trained + 1) % COUNT_EVERY == COUNTED_STEP % COUNT_EVERY
@@ -140,6 +144,8 @@ class HostedSession:
             self.counted = CountedStep(graph, machine.topology, len(next(iter(tables.values()))), tables)
         with self._moving():
             outputs = machine.read_outputs(graph)
+        if filling:
+            outputs = true_outputs(own, inputs, outputs)
         if before is not None:
             with self._moving():
                 machine.write_states(graph, before)

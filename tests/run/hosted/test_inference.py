@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spindl import Predictor
-from spindl.infer.evaluation import with_batch
+from spindl.graph.batch import with_batch
 from tests.trainer.support import network, pictures, trainer
 
 
@@ -41,3 +41,16 @@ def test_another_batch_gives_the_same_outputs() -> None:
     graph = t.program.graphs["evaluate"]
     again = with_batch(with_batch(graph, 3), 16)
     assert again.to_json() == graph.to_json()
+
+
+def test_any_number_of_test_images() -> None:
+    """Eleven images in batches of six, and a single one, on three chips: only true images count."""
+    pytest.importorskip("spinnman")
+    found = []
+    for executor, machine in (("emu", "spin3:3"), ("sim", None)):
+        t = trainer(
+            executor=executor, machine=machine, epochs=1, batch_size=6, train=pictures(6, 1), test=pictures(11, 2)
+        )
+        (epoch,) = t.fit().epochs
+        found.append((epoch.test_loss, epoch.test_accuracy, t.evaluate(pictures(1, 3))))
+    assert found[0] == found[1]

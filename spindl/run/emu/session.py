@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _TRIES = 100
 _HOSTS = count()
+_SMALL = 4
+"""Chips of a machine whose emulation other threads do not make faster."""
 
 
 def _next_host() -> str:
@@ -62,8 +64,8 @@ class EmulatedSession(HostedSession):
         """Boots the machine, and connects SpiNNMan with it."""
         from spindl.run.hosted.host import Host
 
-        self._machine = _emulate(self._topology, self._threads or 1)
-        return Host(self._machine.host, self._machine.topology.version), self._machine.topology
+        made = self._machine = _emulate(self._topology, self._threads or _threads(self._topology))
+        return Host(made.host, made.topology.version, clock=lambda: made.time), made.topology
 
     def close(self) -> None:
         """Stops the cores and switches the machine off."""
@@ -73,6 +75,11 @@ class EmulatedSession(HostedSession):
             if self._machine is not None:
                 self._machine.close()
                 self._machine = None
+
+
+def _threads(topology: Topology) -> int:
+    """Host threads where nobody says how many."""
+    return 1 if len(topology.places) <= _SMALL else os.cpu_count() or 1
 
 
 def _emulate(topology: Topology, threads: int) -> Machine:

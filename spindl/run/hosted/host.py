@@ -28,6 +28,7 @@ from spinnman.transceiver import create_transceiver_from_hostname
 
 from spindl.machine.topology import XY
 from spindl.program.load import CoreName
+from spindl.run.hosted.patience import Clock, later, make_patient
 from spindl.run.hosted.transfers import FEW_RETRIES, SHORT_TIME_OUT, Piece, SilentChips, Span, Transfers
 from spindl.run.interface import RunError
 
@@ -37,6 +38,8 @@ SYSTEM_VARIABLES = 0xF5007F00
 HARDWARE_VERSION, CLOCK_MS, PHYSICAL_NUMBERS = 0x0A, 0x10, 0xA8
 """Offsets of SC&MP's variables: hardware version (byte), milliseconds since its start (64 bits), virtual -> physical
 core (20 bytes)."""
+START_SECONDS = 1.0
+"""Machine's seconds in which cores start a program."""
 _LOCK = RLock()
 
 
@@ -118,15 +121,18 @@ class Host:
         transceiver: SpiNNMan's; use it inside `selected` only.
     """
 
-    def __init__(self, address: str, version: int, boards: Mapping[XY, str] | None = None) -> None:
+    def __init__(
+        self, address: str, version: int, boards: Mapping[XY, str] | None = None, clock: Clock | None = None
+    ) -> None:
         """Connects. Raises MachineError if nothing answers in about a minute, or runs another SC&MP.
 
         Args:
             address: see above.
             version: see above.
             boards: addresses of the Ethernet chips, where they are known; otherwise the machine is asked.
+            clock: the machine's own time, if it may be slower than the host's (`patience`); None: it is not.
         """
-        self.address, self.version = address, version
+        self.address, self.version, self._clock = address, version, clock
         self.bytes_written = self.bytes_read = 0
         with _LOCK, _explained(address):
             _set_up(address, version)
@@ -135,6 +141,8 @@ class Host:
                 self.transceiver.add_scamp_connections(dict(boards))
             else:
                 self.transceiver.discover_scamp_connections()
+            if clock is not None:
+                make_patient(self.transceiver.get_connections(), clock)
             self.machine = self.transceiver.get_machine_details()
             _VARIABLES.host = None
         spans = [((chip.x, chip.y), SYSTEM_VARIABLES + PHYSICAL_NUMBERS, 20) for chip in self.machine.chips]
@@ -217,10 +225,19 @@ class Host:
             transceiver.execute_flood(_subsets(cores), padded, application, n_bytes=len(padded), wait=True)
 
     def wait_for(self, cores: Sequence[Core], application: int, state: str, seconds: float) -> dict[Core, Any]:
-        """Waits until cores are in a state. Returns those that are not, with what SC&MP knows of them."""
-        with self.selected() as transceiver, suppress(SpinnmanTimeoutException):
-            transceiver.wait_for_cores_to_be_in_state(_subsets(cores), application, [CPUState[state]], timeout=seconds)
-            return {}
+        """Waits until cores are in a state. Returns those that are not, with what SC&MP knows of them.
+
+        `seconds` are the host's; of a machine with a clock of its own START_SECONDS have to pass as well.
+        """
+        passed = None if self._clock is None else later(self._clock, START_SECONDS)
+        while True:
+            with self.selected() as transceiver, suppress(SpinnmanTimeoutException):
+                transceiver.wait_for_cores_to_be_in_state(
+                    _subsets(cores), application, [CPUState[state]], timeout=seconds
+                )
+                return {}
+            if passed is None or passed():
+                break
         return {core: info for core, info in self.cores(cores).items() if info.state != CPUState[state]}
 
     def cores(self, cores: Sequence[Core]) -> dict[Core, Any]:

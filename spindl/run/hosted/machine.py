@@ -181,23 +181,30 @@ class LoadedMachine:
         self._wait(command, STEP_SECONDS + SLOWER * self._predicted.get(graph, 0.0))
 
     def _wait(self, command: int, seconds: float) -> None:
-        """Until all cores have answered: the first of each chip, then all. Time is the machine's own, which an emulated
-        machine may count slowly."""
+        """Until all cores have answered. Time is the machine's own, which an emulated machine may count slowly.
+
+        The first core of one chip is asked at a time, another one with each question, as each answer takes SC&MP's time
+        and the links'. When one has answered, all are asked.
+        """
         begun = moved = self.host.clock()
         moved_at, pause = monotonic(), _SHORTEST_PAUSE
+        wanted = command.to_bytes(4, "little")
         leading = [(each.xy, each.load.records[0] + _FIELDS["answer"], _ANSWER_BYTES) for each in self.chips]
-        others = [(each.xy, r + _FIELDS["answer"], _ANSWER_BYTES) for each in self.chips for r in each.load.records[1:]]
-        waiting, last = leading, others
-        while waiting:
-            answers = self.host.read(waiting)
+        waiting = [(each.xy, r + _FIELDS["answer"], _ANSWER_BYTES) for each in self.chips for r in each.load.records]
+        number, ended = 0, False
+        while True:
+            asked = waiting if ended else [leading[number % len(leading)]]
+            answers = self.host.read(asked)
             if any(any(data[4:8]) for data in answers):
                 sleep(_LONGEST_PAUSE)  # others are about to say why they stopped
                 raise self._stopped("the machine stopped in a step")
-            wanted = command.to_bytes(4, "little")
-            waiting = [span for span, data in zip(waiting, answers, strict=True) if data[:4] != wanted]
-            if not waiting:
-                waiting, last = last, []
+            late = [span for span, data in zip(asked, answers, strict=True) if data[:4] != wanted]
+            if ended and not late:
+                return
+            if not ended and not late:
+                ended = True
                 continue
+            waiting, number = late if ended else waiting, number + 1
             now = self.host.clock()
             if now != moved:
                 moved, moved_at = now, monotonic()

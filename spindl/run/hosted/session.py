@@ -62,7 +62,7 @@ class HostedSession:
         self._values = dict(state.values)
         self._running: LoadedMachine | None = None
         self._fresh: list[str] = []  # graphs in whose memory the present states are
-        self._stopped = False  # a step failed: what the machine holds is not a State
+        self._stopped = False  # a step or a transfer failed: what the machine holds is not a State
         self._trained = 0  # steps whose updates all stayed
         self._counters: dict[str, Count] = {}
         self.counted: CountedStep | None = None
@@ -106,12 +106,17 @@ class HostedSession:
 
     @contextmanager
     def _moving(self) -> Iterator[None]:
-        """Adds what moves over the host link to `usage`."""
+        """Adds what moves over the host link to `usage`. If the machine fails meanwhile, what it holds is no State."""
+        from spindl.run.hosted.host import MachineError
+
         assert self._running is not None
         host, usage = self._running.host, self.usage
         written, read, begun = host.bytes_written, host.bytes_read, monotonic()
         try:
             yield
+        except MachineError:
+            self._stopped = True
+            raise
         finally:
             seconds = monotonic() - begun
             if host.bytes_written > written:

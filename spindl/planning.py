@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -11,15 +10,17 @@ from pathlib import Path
 from spindl import _kernels, _planner
 from spindl.graph import Graph
 from spindl.graph.batch import batch_of, with_batch
-from spindl.machine import CHIP, load_machine, model_topology, parse_machine
-from spindl.plan import Machine, emit, machine_of, plan_chips
-from spindl.plan.cost import predict
+from spindl.machine import load_machine, model_topology, parse_machine
+from spindl.plan import Machine, emit, machine_of, plan_chips, plan_step
+from spindl.plan.cost import counts, forecast
+from spindl.plan.machine import machine_json
 from spindl.program import Program
 from spindl.program.cache import cached, keep
-from spindl.program.machine import ChipProgram
+from spindl.program.image import image_bytes, load_image
+from spindl.program.machine import PlannedGraph
 
 PLANNED = ("emu", "board")
-"""Executors that need a plan."""
+"""Executors that need a plan. The others report what the planner foresees, if they are told a machine."""
 _PLANNER = ("graph", "machine", "number", "plan", "program")
 
 
@@ -47,35 +48,45 @@ def target_machine(device: str, cores: int | None = None) -> Machine:
     return machine_of(topology, name.chips or 1, cores)
 
 
-def planned(program: Program, executor: str, device: str) -> Program:
-    """The program with what the executor's machine needs.
+def planned(program: Program, executor: str, machine: str | None) -> Program:
+    """The program with what the executor needs of the planner.
 
     Args:
-        program: with the graphs to plan.
-        executor: those that need no plan get the program as it is.
-        device: see `target_machine`.
+        program: with the graphs to plan; plans that it has already are kept where they follow from the same things.
+        executor: "emu" and "board" need the program of each chip; the others report what is foreseen.
+        machine: its name, see `target_machine`; None: spin3 for executors that need a plan, none for the others.
 
     Raises:
         PlanError: something that no kernel computes, or that does not fit.
+        ImageError: there is no image for the cores.
         SpindlError: a machine that cannot be had, see `target_machine`.
 
     A graph that changes no state, such as an evaluation, is planned for the next number of images that can be dealt to
     the chips; the executors fill its batch up. Plans are kept by the hash of what they follow from
     (`spindl.program.cache`): a second start plans nothing.
     """
-    if executor not in PLANNED or program.chips or not program.graphs:
-        return program
-    target = target_machine(device)
-    chips, seconds = {}, {}
+    whole = executor in PLANNED
+    if not program.graphs or (machine is None and not whole):
+        return replace(program, plans={}, image=b"")
+    target = target_machine(machine or "spin3")
+    return with_plans(program, target, whole)
+
+
+def with_plans(program: Program, target: Machine, whole: bool = True) -> Program:
+    """The program planned for a machine: whole, or only what the planner foresees. Errors as of `planned`."""
+    plans = {}
     for name, own in program.graphs.items():
         graph = _dealt(own, target.chips)
-        key = _key(graph, target)
-        found = cached(key)
-        if found is None:
-            found = _plan(graph, target)
+        key = _key(graph, target, whole)
+        known = program.plans.get(name)
+        found = known if known is not None and known.key == key else cached(key)
+        if not isinstance(found, PlannedGraph):
+            found = _plan(graph, target, key, whole)
             keep(key, found)
-        chips[name], seconds[name] = found
-    return replace(program, chips=chips, step_seconds=seconds)
+        plans[name] = found
+    kept = whole and program.image and all(plans[name] is program.plans.get(name) for name in plans)
+    image = program.image if kept else image_bytes(load_image()) if whole else b""
+    return replace(program, plans=plans, image=image)
 
 
 def _dealt(graph: Graph, chips: int) -> Graph:
@@ -85,17 +96,16 @@ def _dealt(graph: Graph, chips: int) -> Graph:
     return with_batch(graph, -(-batch_of(graph) // chips) * chips)
 
 
-def _plan(graph: Graph, target: Machine) -> tuple[tuple[ChipProgram, ...], float]:
-    """The program of each chip, and the predicted seconds of a step."""
-    plans = plan_chips(graph, target)
-    cycles = sum(phase.cycles for phase in predict(plans[0]))
-    return tuple(emit(plan, 0) for plan in plans), cycles / CHIP.clock.value
+def _plan(graph: Graph, target: Machine, key: str, whole: bool) -> PlannedGraph:
+    plans = plan_chips(graph, target) if whole else (plan_step(graph, target),)
+    chips = tuple(emit(plan, 0) for plan in plans) if whole else ()
+    return PlannedGraph(key, machine_json(target), counts(plans[0], forecast(plans[0])), chips)
 
 
-def _key(graph: Graph, target: Machine) -> str:
+def _key(graph: Graph, target: Machine, whole: bool) -> str:
     """Hash of all that a plan follows from: graph, machine, planner."""
-    machine = json.dumps(asdict(target), sort_keys=True)
-    return sha256(f"{planner_version()} {machine} {graph.to_json()}".encode()).hexdigest()
+    what = "all" if whole else "counters"
+    return sha256(f"{planner_version()} {what} {machine_json(target)} {graph.to_json()}".encode()).hexdigest()
 
 
 @cache

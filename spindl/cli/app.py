@@ -93,7 +93,7 @@ def train(
     ] = None,
     machine: Annotated[
         str | None,
-        typer.Option("--machine", help="For emu and board: spin3:4 (4 of its chips), FILE, HOST, spalloc:..."),
+        typer.Option("--machine", help="spin3:4 (4 of its chips), FILE, HOST, spalloc:...; on sim: to count for."),
     ] = None,
     threads: Threads = None,
     run_dir: Annotated[
@@ -115,8 +115,6 @@ def train(
 ) -> None:
     """Train a model, with checkpoints, a log, and a test after every epoch."""
     given: dict[str, Any] = {name: value for name, value in locals().items() if name not in ("config", "milestone")}
-    if given.pop("machine") is not None:  # the executor's device
-        given["device"] = machine
     given["milestones"] = tuple(milestone) if milestone else None
     with explained():
         from spindl.cli.train import run, stored_settings
@@ -162,7 +160,8 @@ def infer(
                 image_size,
                 data_root,
                 executor,
-                machine or device,
+                device,
+                machine,
                 threads,
                 batch_size,
             )
@@ -189,16 +188,16 @@ def check(
 
 @app.command()
 def plan(
-    source: Annotated[str, typer.Argument(metavar="MODEL_OR_PLAN", help="A model, or a saved file.plan.")],
+    source: Annotated[str, typer.Argument(metavar="MODEL_OR_PROGRAM", help="A model, or a saved file.spindl.")],
     data: Data = None,
     input_shape: Annotated[str | None, typer.Option("--input-shape", help="Of one image, such as 3,224,224.")] = None,
     loss: Annotated[str, typer.Option("--loss", help="cross_entropy, mse, bce_with_logits, bce.")] = "cross_entropy",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 8,
     machine: Machine = "spin3",
     cores: Annotated[int, typer.Option("--cores", help="Compute cores of a chip.", min=1, max=17)] = 16,
-    save: Annotated[Path | None, typer.Option("--save", help="Write the plan to a file.")] = None,
+    save: Annotated[Path | None, typer.Option("--save", help="Write graph, plan and image to a file.spindl.")] = None,
     show: Annotated[bool, typer.Option("--show", help="List every phase.")] = False,
-    diff: Annotated[Path | None, typer.Option("--diff", help="Say how another saved plan differs.")] = None,
+    diff: Annotated[Path | None, typer.Option("--diff", help="Say how the plan of another file differs.")] = None,
     dead: Annotated[int | None, typer.Option("--dead", help="Dead chips, of machines of boards.", min=0)] = None,
 ) -> None:
     """Plan a training step for a machine: what each core does, memory, predicted time."""

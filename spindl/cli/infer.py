@@ -18,6 +18,7 @@ from spindl.data import NORMALISATION, CorruptFileError, Dataset, open_dataset
 from spindl.data.augment import for_evaluation
 from spindl.data.decode import decode_image
 from spindl.infer.predictor import Predictor
+from spindl.planning import PLANNED
 
 TOP = 5
 _PHOTO_SIDE = 160
@@ -38,6 +39,7 @@ class Request:
     data_root: str | None
     executor: str
     device: str
+    machine: str | None
     threads: int | None
     batch_size: int | None = None
 
@@ -45,7 +47,8 @@ class Request:
 def run(request: Request) -> None:
     """Print the most likely classes, and for data with labels the accuracy."""
     console = output()
-    console.print(f"executor {request.executor} ({request.device})", markup=False, highlight=False)
+    where = request.machine or "spin3" if request.executor in PLANNED else request.device
+    console.print(f"executor {request.executor} ({where})", markup=False, highlight=False)
     dataset = _dataset(request) if request.data else None
     with _predictor(request, dataset) as predictor:
         _answer(console, request, dataset, predictor)
@@ -108,8 +111,13 @@ def _dataset(request: Request) -> Dataset:
 
 
 def _predictor(request: Request, dataset: Dataset | None) -> Predictor:
-    options: dict[str, Any] = {"executor": request.executor, "device": request.device, "threads": request.threads}
-    options["batch_size"] = request.batch_size
+    options: dict[str, Any] = {
+        "executor": request.executor,
+        "device": request.device,
+        "machine": request.machine,
+        "threads": request.threads,
+        "batch_size": request.batch_size,
+    }
     if _is_run(request.source):
         return Predictor(request.source, **options)
     from spindl.model import load_model, load_weights

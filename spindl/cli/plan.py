@@ -17,16 +17,17 @@ from spindl.model import capture, load_model
 from spindl.plan import Plan, plan_step
 from spindl.plan.check import check_plan
 from spindl.plan.cost import PhaseCost, forecast, predict
-from spindl.plan.file import load_plan, save_plan
+from spindl.plan.file import TRAIN, load_plan
 from spindl.plan.scale.machines import boards_of, is_of_boards
 from spindl.plan.scale.predict import CHIPS_PER_BOARD, chip_of
 from spindl.plan.scale.show import layer_lines, lines_of
 from spindl.plan.share import share_of
 from spindl.plan.show import diff_plans, phase_rows, summary
-from spindl.planning import target_machine
+from spindl.planning import target_machine, with_plans
+from spindl.program import Program, save_program, spindl_version
 from spindl.train import Formats, ParameterGroup, read_loss, training_graph
 
-PLAN_FILE = ".plan"
+PROGRAM_FILE = ".spindl"
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,13 @@ def run(request: Request) -> None:
     if is_of_boards(request.machine):
         _predict(request)
         return
-    if request.source.endswith(PLAN_FILE):
+    program = None
+    if request.source.endswith(PROGRAM_FILE):
         plan = load_plan(Path(request.source))
     else:
-        graph = graph_of(request)
+        program, target = _program(request), target_machine(request.machine, request.cores)
         started = perf_counter()
-        plan = plan_step(graph, target_machine(request.machine, request.cores))
+        plan = plan_step(program.graphs[TRAIN], target)
         console.print(f"planned in {perf_counter() - started:.2f} s", markup=False, highlight=False)
     check_plan(plan)
     foreseen = forecast(plan)
@@ -67,13 +69,26 @@ def run(request: Request) -> None:
     if request.show:
         console.print(_table(plan, phases))
     if request.save is not None:
-        save_plan(plan, request.save)
+        if program is None:
+            raise SettingsError("--save of a file", "command line", "copy the file, or give a MODEL")
+        save_program(with_plans(program, plan.machine), request.save)
         console.print(f"saved in {request.save}", markup=False, highlight=False)
     if request.diff is not None:
         other = load_plan(request.diff)
         lines = diff_plans(plan, other, phases, predict(other))
         for line in lines or ["the plans do the same"]:
             console.print(line, markup=False, highlight=False)
+
+
+def _program(request: Request) -> Program:
+    """The training graph as a Program."""
+    metadata = {
+        "spindl": spindl_version(),
+        "model": request.source,
+        "loss": request.loss,
+        "batch_size": request.batch_size,
+    }
+    return Program({TRAIN: graph_of(request)}, metadata)
 
 
 def _predict(request: Request) -> None:

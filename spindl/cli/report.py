@@ -90,7 +90,7 @@ def _load(path: Path) -> StepReport:
     """A file of `spindl plan --save`, or a step that was saved."""
     from spindl.report.model import load_step
 
-    if path.suffix != ".plan":
+    if path.suffix != ".spindl":
         return load_step(path)
     from spindl.plan.file import load_plan
     from spindl.report.planned import plan_report

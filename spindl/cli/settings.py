@@ -54,6 +54,7 @@ class TrainSettings:
     label_smoothing: float = 0.0
     seed: int = 0
     device: str = "cpu"
+    machine: str | None = None
     executor: str = "sim"
     threads: int | None = None
     run_dir: str | None = None

@@ -71,6 +71,7 @@ def run(settings: TrainSettings) -> None:
         seed=settings.seed,
         run_dir=run_dir,
         device=settings.device,
+        machine=settings.machine,
         executor=settings.executor,
         formats=build_formats(settings),
         threads=settings.threads,
@@ -81,7 +82,7 @@ def run(settings: TrainSettings) -> None:
         settings={key: value for key, value in asdict(settings).items() if key not in RUN_ONLY},
     )
     if not settings.progress:  # every run says where it runs
-        console.print(f"executor {settings.executor} ({settings.device})", markup=False, highlight=False)
+        console.print(f"executor {settings.executor} ({trainer.device})", markup=False, highlight=False)
     record = trainer.fit()
     twin = _train_twin(settings, console) if settings.float32 else ()
     if twin:

@@ -32,7 +32,7 @@ from spindl.infer.evaluation import (
 )
 from spindl.infer.examples import Examples, read_examples, step_inputs
 from spindl.model import capture
-from spindl.planning import planned
+from spindl.planning import PLANNED, planned
 from spindl.program import (
     CheckpointFolder,
     Program,
@@ -111,7 +111,8 @@ class Trainer:
         run_dir: folder for log, checkpoints, weights; None writes nothing.
         device, threads: where and with how many threads the executor computes; None: all.
         executor: "sim", "interpreter", "emu" or "board"; their bits are equal.
-        machine: for emu and board, such as "spin3:4" or "board.json" (docs/machines.md).
+        machine: for emu and board, such as "spin3:4" or "board.json" (docs/machines.md); the other executors report
+            what the planner foresees of a step on it.
         formats: mantissa bits.
         schedule_interval: whether the scheduler counts epochs or steps.
         resume: go on from the newest checkpoint of run_dir (from the start if there is none), or from a given one.
@@ -164,7 +165,8 @@ class Trainer:
         self.loss, self.formats = read_loss(loss), formats or Formats()
         self.batch_size, self.epochs, self.seed = batch_size, epochs, seed
         self.run_dir = Path(run_dir).expanduser() if run_dir is not None else None
-        self.device, self.executor, self.threads = machine or device, executor, threads
+        self.executor, self.threads, self.machine = executor, threads, machine
+        self.device = machine or device if executor in PLANNED else device
         self._schedule_interval = schedule_interval
         self._resume, self._keep, self._fill_last = resume, keep, fill_last
         self._checkpoint_seconds, self._checkpoint_steps = checkpoint_seconds, checkpoint_steps
@@ -227,6 +229,7 @@ class Trainer:
             if self.run_dir is not None:
                 stack.enter_context(locked(self.run_dir))
                 checkpoints = CheckpointFolder(self.run_dir / CHECKPOINTS, self._keep)
+                self._plan()
                 self._prepare_folder(self.run_dir, checkpoints, display)
                 writer = stack.enter_context(closing(RecordWriter(self.run_dir / LOG)))
                 sinks.append(writer.write)
@@ -234,6 +237,8 @@ class Trainer:
                     write, close = tensorboard_sink(self.run_dir / "tensorboard", self.state.progress.step)
                     stack.callback(close)
                     sinks.append(write)
+            else:
+                self._plan()
             past = epoch_records(read_rows(self.run_dir / LOG)) if self.run_dir is not None else ()
             session = stack.enter_context(closing(self._open()))
             stopping = stack.enter_context(noted_signals())
@@ -284,12 +289,13 @@ class Trainer:
             self.forward, self.loss, self.formats, self.batch_size, len(examples), self._train.dataset.normalisation
         )
         if not self._calibrated:
+            self._plan()
             with closing(self._open()) as session:
                 self._calibrate(session)
                 self.state = replace(self.state, values=session.state())
         wanted = {name for graph in graphs.values() for name in _state_names(graph)}
         state = replace(self.state, values={name: v for name, v in self.state.values.items() if name in wanted})
-        program = planned(Program(graphs, self.program.metadata), self.executor, self.device)
+        program = planned(Program(graphs, self.program.metadata), self.executor, self.machine)
         with closing(open_session(self.executor, program, state, device=self.device, threads=self.threads)) as session:
             result = evaluate(session, examples, self.batch_size)
         assert result is not None
@@ -366,8 +372,15 @@ class Trainer:
         return Program(graphs, json.loads(json.dumps(metadata)))
 
     def _open(self) -> Session:
-        program = planned(self.program, self.executor, self.device)
-        return open_session(self.executor, program, self.state, device=self.device, threads=self.threads)
+        return open_session(self.executor, self.program, self.state, device=self.device, threads=self.threads)
+
+    def _plan(self) -> None:
+        """Plans the program for the machine as it is now; the plans in the folder of a run that goes on serve again."""
+        path = None if self.run_dir is None else self.run_dir / PROGRAM_FILE
+        if self._resume and path is not None and path.exists():
+            saved = load_program(path)
+            self.program = replace(self.program, plans=saved.plans, image=saved.image)
+        self.program = planned(self.program, self.executor, self.machine)
 
     def _save_counted(self, folder: Path, session: Session) -> None:
         """What the machine's cores counted of a step, for the page."""
@@ -440,7 +453,8 @@ class Trainer:
                 str(folder),
                 "use the same seed",
             )
-        metadata = load_program(run_dir / PROGRAM_FILE).metadata
+        saved = load_program(run_dir / PROGRAM_FILE)
+        metadata = saved.metadata
         if metadata.get("fill_last", False) != self._fill_last:
             did = "left out" if self._fill_last else "filled up"
             raise StateError(
@@ -448,13 +462,14 @@ class Trainer:
                 str(folder),
                 f"use fill_last={not self._fill_last}, or another run folder",
             )
-        saved = metadata.get("decoder")
-        if saved != decoder_version():
-            display.note(
-                f"note: pictures were decoded by {saved} before, now by {decoder_version()}; they may differ in places"
-            )
+        decoder = metadata.get("decoder")
+        if decoder != decoder_version():
+            now = decoder_version()
+            display.note(f"note: pictures were decoded by {decoder} before, now by {now}; they may differ in places")
         restore(self.optimizer, self.scheduler, state)
         self.state, self._calibrated = state, True
+        if _keys(saved) != _keys(self.program):  # another machine than before
+            save_program(self.program, run_dir / PROGRAM_FILE)
         display.note(f"resuming from {folder} (step {state.progress.step}, epoch {state.progress.epoch + 1})")
 
     def _write_weights(self, run_dir: Path) -> None:
@@ -462,6 +477,10 @@ class Trainer:
 
         tensors = {key: t.detach().cpu().contiguous().clone() for key, t in self.module.state_dict().items()}
         write_atomically(run_dir / WEIGHTS_FILE, save(tensors))
+
+
+def _keys(program: Program) -> dict[str, str]:
+    return {name: plan.key for name, plan in program.plans.items()}
 
 
 def module_arrays(module: torch.nn.Module) -> dict[str, NDArray[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -105,7 +105,9 @@ class Predictor:
         machine: str | None = None,
         threads: int | None = None,
     ) -> None:
-        self._where: dict[str, Any] = {"device": machine or device, "threads": threads}
+        where = machine or device if executor in PLANNED else device
+        self._where: dict[str, Any] = {"device": where, "threads": threads}
+        self._machine = machine
         self._executor, self._batch = executor, batch_size
         self._open: tuple[Session, Program] | None = None
         self._keeps = False
@@ -186,15 +188,15 @@ class Predictor:
             self.close()
 
     def _opened(self) -> tuple[Session, Program]:
-        device = str(self._where["device"])
         graph = self.program.graphs[EVALUATE]
         batch = self._batch or batch_of(graph)
         if self._executor in PLANNED:
-            chips = parse_machine("spin3" if device == "cpu" else device).chips or 1
+            chips = parse_machine(self._machine or "spin3").chips or 1
             batch = -(-batch // chips) * chips
         if batch != batch_of(graph):
             graph = with_batch(graph, batch)
-        program = planned(Program({EVALUATE: graph}, self.program.metadata), self._executor, device)
+        own = replace(self.program, graphs={EVALUATE: graph})
+        program = planned(own, self._executor, self._machine)
         names = {str(n.attributes["name"]) for n in graph.nodes if n.op == "state"}
         state = State({name: v for name, v in self.state.values.items() if name in names}, self.state.progress)
         return open_session(self._executor, program, state, **self._where), program

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from spindl.graph.products import total_products
 from spindl.machine import CHIP
 from spindl.machine.energy import POWER, idle_watts
 from spindl.plan.ask import cycles
@@ -155,6 +156,27 @@ def joules(plan: Plan, foreseen: Forecast) -> dict[str, float]:
         "cores": POWER.core.value * chips * awake / CHIP.clock.value,
         "packets": POWER.packet.value * chips * sum(phase.packets for phase in foreseen.phases),
         "SDRAM": POWER.sdram.value * chips * sum(phase.read + phase.written for phase in foreseen.phases),
+    }
+
+
+def counts(plan: Plan, foreseen: Forecast) -> dict[str, float]:
+    """What all cores of all chips will count in a step, by the names and units of `spindl.run.counters`."""
+    chips, phases = plan.machine.chips, foreseen.phases
+    cycles = total_cycles(phases)
+    taken = foreseen.walk.taken
+    return {
+        "cycles": cycles,
+        "seconds": cycles / CHIP.clock.value,
+        "joules": sum(joules(plan, foreseen).values()),
+        "multiply_accumulates": chips * total_products(plan.graph),
+        "cycles_kernel": chips * sum(sum(phase.nodes.values()) for phase in phases),
+        "cycles_waiting_dma": round(chips * sum(float(each[:, DMA].sum()) for each in taken)),
+        "cycles_waiting_barrier": round(
+            chips * sum(float((each[:, MEET_END] - each[:, MEET]).sum()) for each in taken)
+        ),
+        "sdram_bytes_read": chips * sum(phase.read for phase in phases),
+        "sdram_bytes_written": chips * sum(phase.written for phase in phases),
+        "packets_sent": chips * sum(phase.packets for phase in phases),
     }
 
 

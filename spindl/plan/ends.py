@@ -55,7 +55,7 @@ def last_rules(draft: Draft) -> list[Rule]:
     """How the exponents of the State follow from a step."""
     states = {str(n.attributes["name"]): i for i, n in enumerate(draft.graph.nodes) if n.op == "state"}
     rules = []
-    for name, index in draft.graph.updates.items():
+    for name, index in sorted(draft.graph.updates.items()):
         state, node = states[name], draft.node(draft.homes[index])
         if state not in draft.words:
             continue

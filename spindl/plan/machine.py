@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from spindl.machine import CHIP, Topology, parse_topology
+from spindl.machine import CHIP, Place, Topology, parse_topology
 from spindl.machine.topology import XY
 from spindl.plan.errors import PlanError
 from spindl.program.core import TILES
@@ -118,3 +120,25 @@ def distances(links: dict[XY, dict[int, XY]], start: XY) -> dict[XY, int]:
                 found[other] = found[xy] + 1
                 queue.append(other)
     return found
+
+
+def machine_json(machine: Machine) -> str:
+    """A machine as JSON text, equal for equal machines."""
+    return json.dumps(asdict(machine), sort_keys=True, separators=(",", ":"))
+
+
+def machine_from_json(text: str) -> Machine:
+    """A machine from its JSON text. Raises KeyError, TypeError, ValueError for other text."""
+    fields = json.loads(text)
+    used = tuple((x, y) for x, y in fields["used"])
+    low, high = fields["tiles"]
+    return Machine(_topology(fields["topology"]), used, fields["cores"], (low, high), fields["sdram"])
+
+
+def _topology(fields: dict[str, Any]) -> Topology:
+    """A topology from its fields as JSON has them."""
+    places = tuple(
+        Place(**{**each, "neighbours": tuple(None if xy is None else (xy[0], xy[1]) for xy in each["neighbours"])})
+        for each in fields["places"]
+    )
+    return Topology(**{**fields, "places": places})

@@ -123,8 +123,8 @@ def _plan(prepared: _Prepared, machine: Machine, chip: int, known: Known) -> Pla
 
 
 def _readable(graph: Graph) -> list[int]:
-    """Outputs whose exponent the host needs."""
-    return [i for i in graph.outputs.values() if graph.nodes[i].op not in ("extent", "saturation")]
+    """Outputs whose exponent the host needs, in the order of the graph: names may come in any."""
+    return [i for i in sorted({*graph.outputs.values()}) if graph.nodes[i].op not in ("extent", "saturation")]
 
 
 def _hosts(graph: Graph, homes: Mapping[int, int]) -> set[int]:

@@ -63,10 +63,15 @@ class Image:
 
 
 def save_image(image: Image, path: Path) -> None:
-    """Writes an image as one file: a line of JSON, then code and data."""
+    """Writes an image as one file."""
+    path.write_bytes(image_bytes(image))
+
+
+def image_bytes(image: Image) -> bytes:
+    """An image as a file has it: a line of JSON, then code, data and overlays."""
     parts = (image.code, image.data, image.overlays)
     head = {"sha": image.sha, "bytes": [len(part) for part in parts], "symbols": image.symbols}
-    path.write_bytes(json.dumps(head).encode() + b"\n" + b"".join(parts))
+    return json.dumps(head).encode() + b"\n" + b"".join(parts)
 
 
 def load_image(path: Path | None = None) -> Image:
@@ -83,15 +88,23 @@ def load_image(path: Path | None = None) -> Image:
         return build_image(ROOT / "kernels", ROOT / "build" / "arm")
     path = path or SHIPPED
     try:
-        head, _, rest = path.read_bytes().partition(b"\n")
+        return read_image(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ImageError(f"not an image: {error}", str(path)) from error
+
+
+def read_image(content: bytes, where: str) -> Image:
+    """The image in the bytes of a file. Raises ImageError if they hold none, or others than its hash names."""
+    try:
+        head, _, rest = content.partition(b"\n")
         fields = json.loads(head)
         first, second, third = fields["bytes"]
         code, data = rest[:first], rest[first : first + second]
         image = Image(code, data, rest[first + second : first + second + third], fields["sha"], fields["symbols"])
-    except (OSError, ValueError, KeyError) as error:
-        raise ImageError(f"not an image: {error}", str(path)) from error
+    except (ValueError, KeyError) as error:
+        raise ImageError(f"not an image: {error}", where) from error
     if _sha(code, data, image.overlays) != image.sha:
-        raise ImageError("the bytes are not those that the hash names", str(path), "build it again")
+        raise ImageError("the bytes are not those that the hash names", where, "build it again")
     return image
 
 

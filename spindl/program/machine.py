@@ -125,6 +125,24 @@ class ChipProgram:
     passing: Mapping[XY, tuple[RouterEntry, ...]] = field(default_factory=lambda: _NOTHING)
 
 
+@dataclass(frozen=True)
+class PlannedGraph:
+    """One graph of a Program, planned for a machine.
+
+    Attributes:
+        key: hash of what the plan follows from: graph, machine, planner.
+        machine: JSON of the machine, as the planner reads it.
+        predicted: counters of a step that the planner foresees, by the names and units of `spindl.run.counters`; sums
+            over all cores, but "cycles", which are those of the core that takes longest.
+        chips: the program of each chip; empty where only what is foreseen was asked for.
+    """
+
+    key: str
+    machine: str
+    predicted: Mapping[str, float]
+    chips: tuple[ChipProgram, ...] = ()
+
+
 def to_bytes(value: Value, place: Place, kind: SiteKind | None = None) -> bytes:
     """A value as it lies in SDRAM. Raises ProgramError for another shape, or mantissas that do not fit."""
     if place.format.kind == "site":

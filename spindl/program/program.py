@@ -1,9 +1,12 @@
-"""Program: named graphs and what they were made from, in one file. It holds no weights.
+"""Program: named graphs, what they were made from, and what a machine needs of them, in one file. It holds no weights.
 
 The file is an uncompressed zip with fixed time stamps, so equal programs are equal byte for byte:
 
-    program.json         {"format": 1, "digest": ..., "metadata": {...}, "graphs": [names]}
+    program.json         {"format": 2, "digest": ..., "metadata": {...}, "graphs": [names], "plans": [names], ...}
     graphs/<name>.json   `Graph.to_json`
+    plans/<name>         of a planned graph: schedules, constants, router entries and the host's map of each chip, and
+                         the counters that the planner foresees (`spindl.program.stored`)
+    image                of a planned program: the ARM image of all cores (`spindl.program.image`)
 """
 
 from __future__ import annotations
@@ -23,11 +26,13 @@ from spindl.graph import Graph, GraphError
 from spindl.graph.operations import OP_TABLE_VERSION
 from spindl.program.errors import ProgramError
 from spindl.program.files import write_atomically
-from spindl.program.machine import ChipProgram
+from spindl.program.machine import ChipProgram, PlannedGraph
+from spindl.program.stored import from_stored, to_stored
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _MANIFEST = "program.json"
-_NO_CHIPS: Mapping[str, tuple[ChipProgram, ...]] = MappingProxyType({})
+_IMAGE = "image"
+_NO_PLANS: Mapping[str, PlannedGraph] = MappingProxyType({})
 _OLDEST_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -46,15 +51,20 @@ class Program:
     Attributes:
         graphs: integer graphs by name: "train", "evaluate" and the like. They share the names of their states.
         metadata: JSON values that say what the graphs were made from: model, loss, formats, batch, versions and so on.
-        chips: what each chip of a machine needs of each graph, once it is planned. A program's file and digest do not
-            hold it: it follows from the graphs and the machine.
-        step_seconds: predicted time of a step of each planned graph.
+        plans: what a machine needs of each graph, once it is planned. The digest does not count it: it follows from the
+            graphs and the machine.
+        image: of a planned program, the ARM image of all cores, as its file; empty: the one of this spindl.
     """
 
     graphs: Mapping[str, Graph]
     metadata: Mapping[str, Any]
-    chips: Mapping[str, tuple[ChipProgram, ...]] = field(default_factory=lambda: _NO_CHIPS)
-    step_seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    plans: Mapping[str, PlannedGraph] = field(default_factory=lambda: _NO_PLANS)
+    image: bytes = b""
+
+    @property
+    def chips(self) -> dict[str, tuple[ChipProgram, ...]]:
+        """What each chip needs of each graph that is planned for executors with chips."""
+        return {name: plan.chips for name, plan in self.plans.items() if plan.chips}
 
     def digest(self) -> str:
         """SHA-256 of what the graphs mean (names of layers, source lines and metadata do not count)."""
@@ -75,16 +85,21 @@ def save_program(program: Program, path: Path) -> None:
         "digest": program.digest(),
         "metadata": dict(program.metadata),
         "graphs": sorted(program.graphs),
+        "plans": sorted(program.plans),
+        "image": sha256(program.image).hexdigest() if program.image else None,
     }
-    texts = {_MANIFEST: canonical_json(manifest)}
-    texts |= {f"graphs/{name}.json": program.graphs[name].to_json() for name in sorted(program.graphs)}
+    parts = {_MANIFEST: canonical_json(manifest).encode()}
+    parts |= {f"graphs/{name}.json": program.graphs[name].to_json().encode() for name in sorted(program.graphs)}
+    parts |= {f"plans/{name}": to_stored(program.plans[name]) for name in sorted(program.plans)}
+    if program.image:
+        parts[_IMAGE] = program.image
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, text in texts.items():
+        for name, part in parts.items():
             entry = zipfile.ZipInfo(name, _OLDEST_TIME)
             entry.create_system = 3  # else the byte differs between operating systems
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, text)
+            archive.writestr(entry, part)
     write_atomically(path, buffer.getvalue())
 
 
@@ -105,7 +120,9 @@ def load_program(path: Path) -> Program:
             graphs = {
                 name: Graph.from_json(archive.read(f"graphs/{name}.json").decode()) for name in manifest["graphs"]
             }
-            program = Program(graphs, manifest["metadata"])
+            plans = {name: from_stored(archive.read(f"plans/{name}"), where) for name in manifest["plans"]}
+            image = archive.read(_IMAGE) if manifest["image"] else b""
+            program = Program(graphs, manifest["metadata"], plans, image)
             expected = manifest["digest"]
     except FileNotFoundError as error:
         raise ProgramError(
@@ -115,6 +132,8 @@ def load_program(path: Path) -> Program:
         raise ProgramError(f"the program file is damaged ({type(error).__name__}: {error})", where, damaged) from error
     if program.digest() != expected:
         raise ProgramError("the program file is damaged (its digest does not fit its graphs)", where, damaged)
+    if image and sha256(image).hexdigest() != manifest["image"]:
+        raise ProgramError("the program file is damaged (its hash does not fit its image)", where, damaged)
     return program
 
 

@@ -16,11 +16,12 @@ from typing import Any
 
 from spindl.graph.graph import Format
 from spindl.program.errors import ProgramError
-from spindl.program.machine import ChipProgram, Place, RouterEntry, SiteKind
+from spindl.program.machine import ChipProgram, Place, PlannedGraph, RouterEntry, SiteKind
 from spindl.program.schedule import Schedule, decode, encode
 
 MAGIC = b"SPDP"
-CLASSES: Mapping[str, Any] = {each.__name__: each for each in (ChipProgram, Place, Format, SiteKind, RouterEntry)}
+_RECORDS = (PlannedGraph, ChipProgram, Place, Format, SiteKind, RouterEntry)
+CLASSES: Mapping[str, Any] = {each.__name__: each for each in _RECORDS}
 _FAST = 1  # of zlib's levels
 
 
@@ -56,7 +57,7 @@ def to_stored(value: Any) -> bytes:
     return MAGIC + sha256(body).digest() + body
 
 
-def from_stored(data: bytes) -> Any:
+def from_stored(data: bytes, where: str = "cache") -> Any:
     """The value. Raises ProgramError if the bytes are damaged or hold something else."""
     try:
         if data[:4] != MAGIC or sha256(data[36:]).digest() != data[4:36]:
@@ -85,4 +86,4 @@ def from_stored(data: bytes) -> Any:
 
         return unpacked(document)
     except (ValueError, KeyError, TypeError, IndexError, zlib.error, ProgramError) as error:
-        raise ProgramError(f"stored chips are damaged ({type(error).__name__}: {error})", "cache") from error
+        raise ProgramError(f"stored chips are damaged ({type(error).__name__}: {error})", where) from error

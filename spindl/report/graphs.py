@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from math import prod
-
-from spindl.graph.graph import Graph, Node
+from spindl.graph.graph import Graph
+from spindl.graph.products import products
 from spindl.report.model import STAGES, Stage, StepCost
 
 LOSS_GRADIENTS = frozenset({"cross_entropy_gradient", "squared_error_gradient", "binary_cross_entropy_gradient"})
@@ -30,23 +29,6 @@ def layers(graph: Graph) -> list[str]:
     return [
         node.name.rpartition(".")[0] if node.name in keys and "." in node.name else node.name for node in graph.nodes
     ]
-
-
-def products(graph: Graph, index: int) -> int:
-    """Multiply-accumulates of a node; 0 unless it is a contraction."""
-
-    def shape(node: Node, which: int) -> tuple[int, ...]:
-        return graph.nodes[node.inputs[which]].shape
-
-    node = graph.nodes[index]
-    if node.op == "convolution":
-        return prod(node.shape) * prod(shape(node, 1)[1:])
-    if node.op == "convolution_input_gradient":
-        return prod(shape(node, 0)) * prod(shape(node, 1)[1:])
-    if node.op == "convolution_weight_gradient":
-        weight: tuple[int, ...] = node.attributes["weight_shape"]
-        return prod(shape(node, 0)) * prod(weight[1:])
-    return 0
 
 
 def graph_costs(graph: Graph) -> tuple[StepCost, ...]:

@@ -61,6 +61,11 @@ class Count:
     executor: str
 
 
+def modelled(predicted: Mapping[str, float], executor: str) -> dict[str, Count]:
+    """What a planner foresaw, for an executor that counts nothing itself."""
+    return {name: Count(value, "modelled", executor) for name, value in predicted.items()}
+
+
 def check_counts(counts: Mapping[str, Count]) -> None:
     """Raise RunError for a name that is not in the table."""
     unknown = sorted(counts.keys() - COUNTERS.keys())

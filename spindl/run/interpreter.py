@@ -9,7 +9,7 @@ import numpy as np
 from spindl.graph.interpreter import interpret
 from spindl.graph.operations import Value
 from spindl.program import Program, State
-from spindl.run.counters import Count
+from spindl.run.counters import Count, modelled
 from spindl.run.interface import Commit, RunError, committed
 
 
@@ -19,6 +19,7 @@ class InterpreterSession:
     def __init__(self, program: Program, state: State) -> None:
         self._program = program
         self._values = dict(state.values)
+        self._counters: dict[str, Count] = {}
 
     def step(self, graph: str, inputs: Mapping[str, Value], commit: Commit = "all") -> dict[str, Value]:
         """One step of a graph."""
@@ -27,6 +28,8 @@ class InterpreterSession:
         }
         outputs, updates, _ = interpret(self._program.graphs[graph], self._values, whole)
         self._values |= committed(updates, commit)
+        plan = self._program.plans.get(graph)
+        self._counters = modelled(plan.predicted, "interpreter") if plan is not None else {}
         return outputs
 
     def state(self) -> dict[str, Value]:
@@ -34,8 +37,8 @@ class InterpreterSession:
         return {name: Value(value.mantissa.copy(), value.exponent) for name, value in self._values.items()}
 
     def counters(self) -> dict[str, Count]:
-        """None: no cycle of a machine passes here."""
-        return {}
+        """What the planner foresees of the last step, if the program is planned: no cycle of a machine passes here."""
+        return dict(self._counters)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import zipfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,9 +13,12 @@ from typer.testing import CliRunner
 from spindl.cli.app import app
 from spindl.plan import Plan, PlanError, machine_of, plan_step
 from spindl.plan.cost import forecast, predict, total_cycles
-from spindl.plan.file import load_plan, save_plan
+from spindl.plan.file import load_plan
 from spindl.plan.show import diff_plans, plan_digest, summary
+from spindl.planning import with_plans
+from spindl.program import Program, ProgramError, load_program, save_program
 from spindl.program.core import TILES
+from spindl.program.image import load_image, read_image
 from tests.plan.networks import case
 
 
@@ -23,26 +27,59 @@ def planned(cores: int = 4, batch: int = 8) -> Plan:
     return plan_step(case("lenet", batch, steps=1).graph, machine_of("spin3", 1, cores, TILES, 100 << 20))
 
 
-def test_a_saved_plan_is_the_same_plan(tmp_path: Path) -> None:
-    save_plan(planned(), tmp_path / "lenet.plan")
-    assert plan_digest(load_plan(tmp_path / "lenet.plan")) == plan_digest(planned())
+def saved(path: Path) -> Program:
+    """The program of a small network, planned and saved."""
+    graph = case("lenet", 8, steps=1).graph
+    program = with_plans(Program({"train": graph}, {}), machine_of("spin3", 2, 4))
+    save_program(program, path)
+    return program
 
 
-def test_files_that_are_no_plans(tmp_path: Path) -> None:
-    path = tmp_path / "lenet.plan"
-    with pytest.raises(PlanError, match="no such plan file"):
+def test_a_saved_program_holds_all_that_a_machine_needs(tmp_path: Path) -> None:
+    path = tmp_path / "lenet.spindl"
+    program = saved(path)
+    again = load_program(path)
+    assert again.plans == program.plans
+    assert len(again.chips["train"]) == 2
+    assert read_image(again.image, "file") == load_image()
+    assert path.read_bytes() == (save_program(again, tmp_path / "b.spindl"), (tmp_path / "b.spindl").read_bytes())[1]
+    plan = load_plan(path)
+    assert plan_digest(plan) == plan_digest(plan_step(program.graphs["train"], plan.machine))
+    assert plan.machine == machine_of("spin3", 2, 4)
+
+
+def test_files_that_hold_no_plan(tmp_path: Path) -> None:
+    path = tmp_path / "lenet.spindl"
+    with pytest.raises(ProgramError, match="no such program file"):
         load_plan(path)
     path.write_text("{")
-    with pytest.raises(PlanError, match="damaged"):
+    with pytest.raises(ProgramError, match="damaged"):
         load_plan(path)
-    save_plan(planned(), path)
-    document = json.loads(path.read_text())
-    path.write_text(json.dumps(document | {"plan": 99}))
-    with pytest.raises(PlanError, match="version 99"):
+    program = saved(path)
+    bare = replace(program, plans={}, image=b"")
+    save_program(bare, path)
+    with pytest.raises(PlanError, match="no plan of its graph 'train'"):
         load_plan(path)
-    path.write_text(json.dumps(document | {"digest": "0" * 64}))
+    own = program.plans["train"]
+    save_program(replace(program, plans={"train": replace(own, machine="{}")}), path)
+    with pytest.raises(PlanError, match="names no machine"):
+        load_plan(path)
+    save_program(replace(program, plans={"train": replace(own, chips=own.chips[::-1])}), path)
     with pytest.raises(PlanError, match="otherwise"):
         load_plan(path)
+
+
+def test_one_damaged_byte_anywhere_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "lenet.spindl"
+    saved(path)
+    data = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        places = {info.filename: info.header_offset + 60 + info.file_size // 2 for info in archive.infolist()}
+    assert set(places) == {"program.json", "graphs/train.json", "plans/train", "image"}
+    for place in places.values():
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(ProgramError, match="damaged"):
+            load_program(path)
 
 
 def test_differences_are_named() -> None:
@@ -70,7 +107,7 @@ def test_bytes_are_those_of_the_schedules() -> None:
 
 
 def test_the_command(tmp_path: Path) -> None:
-    file = tmp_path / "mlp.plan"
+    file = tmp_path / "mlp.spindl"
     runner = CliRunner()
     made = runner.invoke(app, ["plan", "mlp", "--show", "--cores", "4", "--save", str(file)])
     assert made.exit_code == 0, made.output

@@ -21,6 +21,7 @@ def test_a_step_as_emulated_cores_counted_it(chips: int, cores: int) -> None:
     ((_, _, done),) = emulated(lenet, chips, cores)
     step = measured_report(plans, {xy: [core.steps for core in each] for xy, each in done.cores.items()}, "emu")
     assert len(step.timelines) == chips * cores
+    streams = []
     for line in step.timelines:
         counted = done.cores[line.chip][line.core].counters
         works = {work: sum(s.end - s.start for s in line.slices if s.work == work) for work in ("wait_dma", "stream")}
@@ -29,5 +30,6 @@ def test_a_step_as_emulated_cores_counted_it(chips: int, cores: int) -> None:
         assert works["wait_dma"] <= counted["cycles_waiting_dma"]  # which also has waits before the first step
         kernels = sum(s.end - s.start for s in line.slices if s.work in ("products", "kernel"))
         assert kernels + works["stream"] == counted["kernel_cycles"]
-        assert (works["stream"] > 0) == (chips > 1)
+        streams.append(works["stream"])
+    assert any(streams) == (chips > 1)
     assert "measured on the emulator" in run_page(None, step)

@@ -121,7 +121,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert "report.html" in made.output and "step.perfetto-trace" in made.output
     again = runner.invoke(app, ["report", "--plan", str(step), "--out", str(tmp_path / "step.html")])
     assert again.exit_code == 0 and (tmp_path / "step.html").exists()
-    plan = tmp_path / "mlp.plan"
+    plan = tmp_path / "mlp.spindl"
     assert runner.invoke(app, ["plan", "mlp", "--cores", "2", "--save", str(plan)]).exit_code == 0
     assert runner.invoke(app, ["report", "--plan", str(plan)]).exit_code == 0
     assert (tmp_path / "mlp.html").exists() and (tmp_path / "mlp.perfetto-trace").exists()

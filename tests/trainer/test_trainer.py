@@ -17,7 +17,9 @@ from torch.optim import lr_scheduler
 import spindl
 from spindl.comparison.float32 import train_float32
 from spindl.fit import module_arrays
+from spindl.graph.products import total_products
 from spindl.infer.evaluation import dry_passes
+from spindl.machine import CHIP
 from spindl.program import CheckpointFolder, load_program, load_state
 from spindl.record import read_record, read_rows
 from spindl.run import EXECUTORS, RunError, open_session
@@ -71,6 +73,25 @@ def test_executors_give_the_same_bits(tmp_path: Path) -> None:
         runs[executor].fit()
     for run in runs.values():
         assert_same_state(run.state, runs["interpreter"].state)
+
+
+@pytest.mark.parametrize("executor", ["sim", "interpreter"])
+def test_a_machine_beside_the_simulator_is_modelled(executor: str, tmp_path: Path) -> None:
+    """Every step has what the planner foresees; the bits and the program's digest stay."""
+    plain, machine = trainer(epochs=1), trainer(epochs=1, executor=executor, machine="spin3:2", run_dir=tmp_path / "a")
+    plain.fit()
+    machine.fit()
+    assert_same_state(plain.state, machine.state)
+    rows = [row for row in read_rows(tmp_path / "a" / "log.jsonl") if row["kind"] == "step"]
+    (counters,) = {tuple(sorted(row["counters"].items())) for row in rows}
+    found = dict(counters)
+    assert found["multiply_accumulates"] == total_products(machine.program.graphs["train"])
+    assert found["cycles"] > 0
+    assert found["seconds"] == found["cycles"] / CHIP.clock.value
+    assert not load_program(tmp_path / "a" / "program.spindl").chips
+    trainer(epochs=2, run_dir=tmp_path / "a", resume=True, machine="spin3").fit()  # another machine, other counters
+    rows = [row for row in read_rows(tmp_path / "a" / "log.jsonl") if row["kind"] == "step"]
+    assert rows[-1]["counters"]["packets_sent"] == 0 < rows[0]["counters"]["packets_sent"]
 
 
 def test_a_step_of_a_session_can_be_dry() -> None:

@@ -12,7 +12,7 @@ from spindl.machine import Topology
 from spindl.machine.topology import XY
 from spindl.program import Program
 from spindl.program.core import COMMANDS, CORE, STEP_COUNTERS, core_counters
-from spindl.program.image import Image, load_image
+from spindl.program.image import Image, load_image, read_image
 from spindl.program.load import TEXT_BYTES, CoreResult, core_result, user_register
 from spindl.program.machine import ChipProgram
 from spindl.run import chip
@@ -47,7 +47,7 @@ class LoadedMachine:
             host: of the machine.
             topology: its working chips, cores and links.
             program: planned for it.
-            image: of the cores; by default the one that belongs to this spindl.
+            image: of the cores; by default the program's, or else the one that belongs to this spindl.
 
         Raises:
             RunError: the Program has no plan, the machine too few chips or cores, or the cores do not start.
@@ -56,8 +56,8 @@ class LoadedMachine:
             raise RunError("the program has no plan", "program", "plan it for the machine first")
         self.host = host
         self.topology = topology
-        self._image = image or load_image()
-        self._predicted = program.step_seconds
+        self._image = image or (read_image(program.image, "program") if program.image else load_image())
+        self._predicted = {name: plan.predicted["seconds"] for name, plan in program.plans.items()}
         count = max(len(parts) for parts in program.chips.values())
         if any(len(parts) != count for parts in program.chips.values()):
             raise RunError("the graphs of the program are planned for different numbers of chips", "program")
@@ -146,6 +146,11 @@ class LoadedMachine:
             for record, (address, _) in zip(each.load.records, each.load.step_counters, strict=True)
         )
         self._counting = count
+
+    def dropped(self, chips: Collection[LoadedChip] | None = None) -> dict[XY, int]:
+        """Multicast packets that the routers of chips have dropped since the program was loaded."""
+        here = self.chips if chips is None else chips
+        return {xy: n - self._dropped[xy] for xy, n in self.host.dropped([each.xy for each in here]).items()}
 
     def step_counters(self, graph: str, commit: str) -> dict[XY, list[list[dict[str, int]]]]:
         """Of each chip, each core, each step of its schedule, after a run that counted."""
@@ -290,7 +295,7 @@ class LoadedMachine:
             for xy, virtual, physical, result in self._results(here)
             if not of or (*xy, virtual) in of
         ]
-        dropped = {xy: n - self._dropped[xy] for xy, n in self.host.dropped([each.xy for each in here]).items()}
+        dropped = self.dropped(here)
         return MachineStopped(reason, cores, dropped, silent, self.host.address)
 
     def stop(self) -> None:

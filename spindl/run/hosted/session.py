@@ -139,12 +139,17 @@ class HostedSession:
         self._stopped = True
         whole = commit == "all" and bool(updates)
         count = whole and (self._trained + 1) % COUNT_EVERY == COUNTED_STEP % COUNT_EVERY
+        dropped = sum(machine.dropped().values()) if count else 0
         machine.run(graph, "all" if commit == "all" else "sites", count)
         self._stopped = False
         self._trained += whole
         self.usage.steps += 1
         self._counters = summed_counters(machine.counters(), machine.topology, self.executor)
+        products = self._program.plans[graph].predicted["multiply_accumulates"]
+        self._counters["multiply_accumulates"] = Count(products, "modelled", self.executor)
         if count:
+            lost = sum(machine.dropped().values()) - dropped
+            self._counters["packets_dropped"] = Count(lost, "measured", self.executor)
             tables = machine.step_counters(graph, "all")
             self.counted = CountedStep(graph, machine.topology, len(next(iter(tables.values()))), tables)
         with self._moving():

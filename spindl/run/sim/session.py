@@ -8,7 +8,7 @@ import torch
 
 from spindl.graph.operations import Value
 from spindl.program import Program, State
-from spindl.run.counters import Count
+from spindl.run.counters import Count, modelled
 from spindl.run.interface import Commit, RunError
 from spindl.run.sim.memory import Memory
 from spindl.run.sim.simulator import Simulator
@@ -24,6 +24,7 @@ class SimulatorSession:
         self._simulators: dict[str, Simulator] = {}
         self._initial = state.values
         self._values: dict[str, AnyValue] = {}
+        self._counters: dict[str, Count] = {}
 
     def _simulator(self, graph: str) -> Simulator:
         if graph not in self._simulators:
@@ -44,6 +45,8 @@ class SimulatorSession:
         self._values |= {name: updates[name] for name in kept}
         in_use = {id(value) for value in self._values.values()}
         simulator.recycle([value for value in replaced if id(value) not in in_use])
+        plan = self._program.plans.get(graph)
+        self._counters = modelled(plan.predicted, "sim") if plan is not None else {}
         return results
 
     def state(self) -> dict[str, Value]:
@@ -51,8 +54,8 @@ class SimulatorSession:
         return {name: _copy(self._values.get(name, value)) for name, value in self._initial.items()}
 
     def counters(self) -> dict[str, Count]:
-        """None: no cycle of a machine passes here."""
-        return {}
+        """What the planner foresees of the last step, if the program is planned: no cycle of a machine passes here."""
+        return dict(self._counters)
 
     def close(self) -> None:
         """Forget compiled graphs and state."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from spindl.graph.products import total_products
 from spindl.machine import CHIP, parse_topology
 from spindl.machine.energy import POWER
 from spindl.planning import planned
@@ -55,6 +56,12 @@ def test_a_step_in_full(tmp_path: Path) -> None:
     assert COUNT_EVERY > 3
     ours, theirs = counts[1]["cycles"].value, counts[2]["cycles"].value
     assert theirs < ours < 1.05 * theirs  # counting takes a little
+    assert {count["multiply_accumulates"].value for count in counts} == {total_products(c.graph)}
+    assert counts[1]["packets_dropped"].value == 0
+    foreseen = program.plans["train"].predicted  # what `sim` reports
+    assert foreseen.keys() <= counts[1].keys()
+    assert foreseen["cycles"] == pytest.approx(theirs, rel=0.1)
+    assert foreseen["sdram_bytes_written"] == counts[2]["sdram_bytes_written"].value
     assert counts[1]["sdram_bytes_written"] == counts[2]["sdram_bytes_written"]
     tables = counted.counters[0, 0]
     assert sum(step["kernel"] for core in tables for step in core) == counts[1]["cycles_kernel"].value

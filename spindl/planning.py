@@ -12,6 +12,8 @@ from spindl.graph import Graph
 from spindl.graph.batch import batch_of, with_batch
 from spindl.machine import load_machine, model_topology, parse_machine
 from spindl.plan import Machine, emit, machine_of, plan_chips, plan_step
+from spindl.plan.check import check_plan
+from spindl.plan.check_chips import check_plans
 from spindl.plan.cost import counts, forecast
 from spindl.plan.machine import machine_json
 from spindl.program import Program
@@ -97,7 +99,12 @@ def _dealt(graph: Graph, chips: int) -> Graph:
 
 
 def _plan(graph: Graph, target: Machine, key: str, whole: bool) -> PlannedGraph:
+    """Plans, checks, foresees; `whole`: and emits the program of each chip."""
     plans = plan_chips(graph, target) if whole else (plan_step(graph, target),)
+    if whole:
+        check_plans(plans)
+    else:
+        check_plan(plans[0])
     chips = tuple(emit(plan, 0) for plan in plans) if whole else ()
     return PlannedGraph(key, machine_json(target), counts(plans[0], forecast(plans[0])), chips)
 

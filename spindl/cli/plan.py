@@ -14,8 +14,9 @@ from spindl.cli.recipe import build_data
 from spindl.cli.settings import SettingsError, merged
 from spindl.graph import Graph
 from spindl.model import capture, load_model
-from spindl.plan import Plan, plan_step
+from spindl.plan import Plan, plan_chips
 from spindl.plan.check import check_plan
+from spindl.plan.check_chips import check_plans
 from spindl.plan.cost import PhaseCost, forecast, predict
 from spindl.plan.file import TRAIN, load_plan
 from spindl.plan.scale.machines import boards_of, is_of_boards
@@ -48,7 +49,7 @@ class Request:
 
 
 def run(request: Request) -> None:
-    """Plans, checks, prints, saves, compares."""
+    """Plans all chips, checks, prints, saves, compares."""
     console = output()
     if is_of_boards(request.machine):
         _predict(request)
@@ -56,12 +57,15 @@ def run(request: Request) -> None:
     program = None
     if request.source.endswith(PROGRAM_FILE):
         plan = load_plan(Path(request.source))
+        check_plan(plan)
     else:
         program, target = _program(request), target_machine(request.machine, request.cores)
         started = perf_counter()
-        plan = plan_step(program.graphs[TRAIN], target)
-        console.print(f"planned in {perf_counter() - started:.2f} s", markup=False, highlight=False)
-    check_plan(plan)
+        plans = plan_chips(program.graphs[TRAIN], target)
+        planned, started = perf_counter() - started, perf_counter()
+        check_plans(plans)
+        plan, checked = plans[0], perf_counter() - started
+        console.print(f"planned in {planned:.2f} s, checked in {checked:.2f} s", markup=False, highlight=False)
     foreseen = forecast(plan)
     phases = foreseen.phases
     for line in summary(plan, foreseen):

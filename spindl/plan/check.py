@@ -12,8 +12,10 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from spindl.plan.deal import Placed
@@ -22,6 +24,7 @@ from spindl.plan.plan import Plan
 from spindl.plan.task import CORE, Move
 
 _NOBODY = -1
+_Word = TypeVar("_Word", np.int16, np.int32)
 
 
 def check_plan(plan: Plan) -> None:
@@ -48,7 +51,7 @@ def _check_disjoint(spans: list[tuple[int, int, str]], where: str) -> None:
 
 def _check_regions(plan: Plan) -> None:
     low, high = plan.machine.tiles
-    sizes = sorted(plan.fixed.items(), key=lambda item: item[1])
+    tables_end = _fixed_end(plan) if plan.fixed else low
     for core in range(plan.machine.cores):
         before: list[tuple[int, int, str]] = []
         for phase in plan.phases:
@@ -58,7 +61,7 @@ def _check_regions(plan: Plan) -> None:
                 for start, end, name in spans:
                     if start < low or end > high or start % 4:
                         raise _wrong(f"region {name} at {start:#x}..{end:#x} is outside the tiles", where)
-                    if sizes and start < _fixed_end(plan):
+                    if start < tables_end:
                         raise _wrong(f"region {name} lies on the core's tables", where)
                 _check_disjoint(spans, where)
                 if number and not placed.ordered:
@@ -108,11 +111,13 @@ class _Memory:
             if buffer.kept or buffer.content is not None or name.startswith("input/"):
                 self.owner[address // 4 : (address + buffer.size) // 4] = self.numbers[name]
 
-    def _rows(self, move: Move) -> Iterator[slice]:
-        start = self.plan.addresses[move.buffer] + move.offset
-        for row in range(move.rows):
-            at = start + row * move.buffer_pitch
-            yield slice(at // 4, (at + move.bytes) // 4)
+    def _words(self, array: NDArray[_Word], move: Move) -> NDArray[_Word]:
+        """What an array has for the words of a transfer, row by row: a view, to read and to write."""
+        start = (self.plan.addresses[move.buffer] + move.offset) // 4
+        words, pitch = move.bytes // 4, move.buffer_pitch // 4
+        if move.rows == 1 or pitch == words:
+            return array[start : start + move.rows * words]
+        return as_strided(array[start:], (move.rows, words), (pitch * array.itemsize, array.itemsize))
 
     def check(self) -> None:
         """Walks through all phases."""
@@ -120,17 +125,17 @@ class _Memory:
             self.core[:] = _NOBODY
             for core, tasks in enumerate(phase.cores):
                 for number, move, where in self._moves(tasks, False, f"{phase.name}, core {core}"):
-                    for row in self._rows(move):
-                        if ((self.core[row] != _NOBODY) & (self.core[row] != core)).any():
-                            raise _wrong(f"two cores write {move.buffer}", where)
-                        self.core[row], self.call[row] = core, number
+                    cores = self._words(self.core, move)
+                    if ((cores != _NOBODY) & (cores != core)).any():
+                        raise _wrong(f"two cores write {move.buffer}", where)
+                    cores[...] = core
+                    self._words(self.call, move)[...] = number
             for core, tasks in enumerate(phase.cores):
                 for number, move, where in self._moves(tasks, True, f"{phase.name}, core {core}"):
                     self._check_read(core, number, move, where)
             for tasks in phase.cores:
                 for _, move, _ in self._moves(tasks, False, ""):
-                    for row in self._rows(move):
-                        self.owner[row] = self.numbers[move.buffer]
+                    self._words(self.owner, move)[...] = self.numbers[move.buffer]
 
     def _moves(self, tasks: tuple[Placed, ...], loads: bool, where: str) -> Iterator[tuple[int, Move, str]]:
         number = 0
@@ -141,19 +146,25 @@ class _Memory:
                     yield number, move, where
 
     def _check_read(self, core: int, number: int, move: Move, where: str) -> None:
-        for row in self._rows(move):
-            written = self.core[row] != _NOBODY
-            if (written & (self.core[row] != core)).any():
+        cores = self._words(self.core, move)
+        written = cores != _NOBODY
+        if written.any():
+            if (written & (cores != core)).any():
                 raise _wrong(f"{move.buffer} is read while another core writes it", where)
-            if (written & (self.call[row] < number)).any():
+            if (written & (self._words(self.call, move) < number)).any():
                 raise _wrong(f"{move.buffer} is read behind a store of the same phase", where)
-            foreign = np.flatnonzero(self.owner[row] != self.numbers[move.buffer])
-            if foreign.size and not self._is_padding(move, row, foreign):
-                owner = int(self.owner[row][foreign[0]])
-                what = "was never written" if owner == _NOBODY else f"was overwritten by {self.names[owner]}"
-                raise _wrong(f"{move.buffer}, read at word {row.start + int(foreign[0])}, {what}", where)
+        foreign = self._words(self.owner, move) != self.numbers[move.buffer]
+        if foreign.any():
+            self._check_foreign(move, foreign.reshape(move.rows, -1), where)
 
-    def _is_padding(self, move: Move, row: slice, foreign: NDArray[np.intp]) -> bool:
-        """The last words of a buffer may never be written: values end before them."""
+    def _check_foreign(self, move: Move, foreign: NDArray[np.bool_], where: str) -> None:
+        """Words that belong to something else, (rows, words): the last of a buffer may never be written, as values end
+        before them."""
+        start = self.plan.addresses[move.buffer] + move.offset
         end = (self.plan.addresses[move.buffer] + self.plan.buffers[move.buffer].size) // 4
-        return bool(row.start + int(foreign[0]) >= end - 1)
+        for row, column in np.argwhere(foreign):
+            word = (start + int(row) * move.buffer_pitch) // 4 + int(column)
+            if word < end - 1:
+                owner = int(self.owner[word])
+                what = "was never written" if owner == _NOBODY else f"was overwritten by {self.names[owner]}"
+                raise _wrong(f"{move.buffer}, read at word {word}, {what}", where)

@@ -260,6 +260,8 @@ class Trainer:
             except RunError:
                 kept = None if checkpoints is None else checkpoints.latest()
                 display.note(f"the executor stopped; the last checkpoint: {kept or 'none'}")
+                if kept is not None:
+                    display.note(f"to go on from it: spindl train --resume --run-dir {self.run_dir}")
                 with suppress(RunError):  # a machine that stopped in a step holds no State any more
                     self._take_back(run)
                 raise

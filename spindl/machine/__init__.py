@@ -8,6 +8,7 @@ from spindl.machine.file import Dead, MachineFile, MachineFileError, dead_parts,
 from spindl.machine.name import MachineName, model_topology, parse_machine
 from spindl.machine.topology import (
     LINK_DIRECTIONS,
+    LINK_NAMES,
     Place,
     Topology,
     TopologyError,
@@ -22,6 +23,7 @@ from spindl.machine.topology import (
 __all__ = [
     "CHIP",
     "LINK_DIRECTIONS",
+    "LINK_NAMES",
     "Dead",
     "Fact",
     "MachineFile",

@@ -15,6 +15,7 @@ from spindl.errors import SpindlError
 XY = tuple[int, int]
 
 LINK_DIRECTIONS: tuple[XY, ...] = ((1, 0), (1, 1), (0, 1), (-1, 0), (-1, -1), (0, -1))
+LINK_NAMES = ("east", "north-east", "north", "west", "south-west", "south")
 
 _CORES = 18
 _LARGEST = 256  # chip coordinates have eight bits

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from spindl.machine.topology import XY
 from spindl.program.load import CoreResult
+from spindl.run.hosted.ways import Place, Stalled, suspects
 from spindl.run.interface import RunError
 
 SHOWN = 4
 """Cores of a kind that a message lists."""
 _TEXT_LINES = 2
+_NO_NAMES: Mapping[Place, str] = MappingProxyType({})
 REMEDY = "go on from the last checkpoint (--resume), on the parts that work"
 
 
@@ -46,13 +49,33 @@ class MachineStopped(RunError):
         cores: all of them, as they were found.
         dropped: multicast packets that each chip's router dropped since the start of the run.
         silent: chips that do not answer the host.
+        stalled: blocks of streams that did not arrive.
     """
 
     def __init__(
-        self, reason: str, cores: Sequence[CoreLeft], dropped: dict[XY, int], silent: Sequence[XY], where: str
+        self,
+        reason: str,
+        cores: Sequence[CoreLeft],
+        dropped: dict[XY, int],
+        silent: Sequence[XY],
+        where: str,
+        stalled: Sequence[Stalled] = (),
+        names: Mapping[Place, str] = _NO_NAMES,
     ) -> None:
-        self.cores, self.dropped, self.silent = tuple(cores), dict(dropped), tuple(silent)
-        super().__init__("\n".join([reason, *self.lines()]), where, REMEDY)
+        """names: of the cores at the ends of streams, as messages call them."""
+        self.cores, self.dropped, self.silent, self.stalled = tuple(cores), dict(dropped), tuple(silent), tuple(stalled)
+        self._names = names
+        super().__init__("\n".join([reason, *self.lines()]), where, REMEDY + self._leave_out())
+
+    def _leave_out(self) -> str:
+        links = [[*xy, link] for xy, link in suspects(self.stalled)]
+        if not links:
+            return ""
+        named = f"links {', '.join(map(str, links))}" if len(links) > 1 else f"link {links[0]}"
+        return (
+            f"; if {named} keeps failing, write the machine down (spindl machine MACHINE --save FILE), add {named} to"
+            " the file's dead links, and go on with --machine FILE --resume"
+        )
 
     def lines(self) -> list[str]:
         """The post-mortem: chips without an answer, first errors, cores that did not come to an end, drops, texts."""
@@ -66,6 +89,10 @@ class MachineStopped(RunError):
         lines += [f"  {core.name}: has not finished, state {core.state or 'unknown'}" for core in open_ends[:SHOWN]]
         if len(open_ends) > SHOWN:
             lines.append(f"  ... and {len(open_ends) - SHOWN} more cores that have not finished")
+        for each in self.stalled[:SHOWN]:
+            lines += [f"  {line}" for line in each.text(self._names, self.dropped)]
+        if len(self.stalled) > SHOWN:
+            lines.append(f"  ... and {len(self.stalled) - SHOWN} more blocks that did not arrive")
         lines += [f"  router of chip {xy}: {count} packets dropped" for xy, count in self.dropped.items() if count]
         for core in failed[:1]:
             text = core.text.strip().splitlines()[-_TEXT_LINES:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from time import monotonic, sleep
 from typing import TypeVar
@@ -20,6 +20,7 @@ from spindl.run.hosted.errors import CoreLeft, MachineStopped
 from spindl.run.hosted.host import Core, Host, MachineError
 from spindl.run.hosted.loading import CORE_TIME_OUT, LoadedChip, Pieces, filled, lay_out
 from spindl.run.hosted.transfers import Span
+from spindl.run.hosted.ways import Place, Stalled, stalled
 from spindl.run.interface import RunError
 
 APPLICATION = 33
@@ -67,7 +68,9 @@ class LoadedMachine:
         _check_fits(program, places, topology)
         self.chips = self._load(places, program, topology)
         self._cores = [(*each.xy, name.virtual) for each in self.chips for name in each.names]
-        self._load_routes(program)
+        self._graph: str | None = None  # of the present step
+        self._routes = chip.router_entries(program)
+        self._load_routes()
         self._dropped = host.dropped(each.xy for each in self.chips)
         self._start()
         self._sequence = 1
@@ -95,7 +98,7 @@ class LoadedMachine:
             chips.append(made)
         return tuple(chips)
 
-    def _load_routes(self, program: Program) -> None:
+    def _load_routes(self) -> None:
         """Router entries of all graphs, also those of chips that only pass packets on."""
         names = {each.xy: each.names for each in self.chips}
         routes = {
@@ -103,7 +106,7 @@ class LoadedMachine:
                 (entry.key, entry.mask, entry.links, [names[xy][core].virtual for core in entry.cores])
                 for entry in entries
             ]
-            for xy, entries in chip.router_entries(program).items()
+            for xy, entries in self._routes.items()
         }
         if routes:
             self.host.route(routes, APPLICATION)
@@ -130,6 +133,7 @@ class LoadedMachine:
         Raises:
             MachineStopped: a core stops or does not answer in time, or a chip does not answer the host.
         """
+        self._graph = graph
         try:
             self._count(count)
             self._run(graph, commit)
@@ -295,8 +299,21 @@ class LoadedMachine:
             for xy, virtual, physical, result in self._results(here)
             if not of or (*xy, virtual) in of
         ]
-        dropped = self.dropped(here)
-        return MachineStopped(reason, cores, dropped, silent, self.host.address)
+        return MachineStopped(reason, cores, self.dropped(here), silent, self.host.address, *self._stalled(cores))
+
+    def _stalled(self, cores: Sequence[CoreLeft]) -> tuple[list[Stalled], dict[Place, str]]:
+        """Blocks of streams that cores have waited for too long, and the names of all cores."""
+        names = {
+            (each.xy, index): CoreLeft(each.xy, name.virtual, name.physical, "", None).name
+            for each in self.chips
+            for index, name in enumerate(each.names)
+        }
+        if self._graph is None:
+            return [], names
+        places = {(*each.xy, name.virtual): (each.xy, n) for each in self.chips for n, name in enumerate(each.names)}
+        results = {places[*core.xy, core.virtual]: core.result for core in cores if core.result is not None}
+        parts = [each.graphs[self._graph].program for each in self.chips]
+        return stalled(results, parts, self._routes, self.topology), names
 
     def stop(self) -> None:
         """Stops the cores' program and frees its memory."""

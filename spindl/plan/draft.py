@@ -112,8 +112,8 @@ class Draft:
     """How many blocks the streams of a ring, or of the tree, carry in a step so far."""
     narrow: bool = False
     """Weight gradients are kept as the int16 of one image each."""
-    per_call: int = 0
-    """Cycles that a call of a contraction is worth beside its own: steps take memory in the schedules."""
+    per_byte: int = 0
+    """Cycles that a byte of a core's schedule is worth."""
     staged: dict[str, str] = field(default_factory=dict)
     """Buffers that take the place of others, by name."""
 

@@ -25,8 +25,8 @@ from spindl.plan.plan import Machine, Phase, Plan
 from spindl.plan.task import Task
 from spindl.plan.tiles.build import build
 
-CYCLES_PER_CALL = 70_000
-"""What a call is worth that is not made: schedule tables are a fifth of a chip's memory at full size."""
+CYCLES_PER_BYTE = 110
+"""What a byte of a core's schedule is worth that is not needed: they are a fifth of a chip's memory at full size."""
 OWNERS = frozenset({"update", "narrow", "squared_norm", "lars_rate", "batch_sum"})
 """Kinds of jobs that the owners of shards, or a tree over the chips, do."""
 
@@ -63,7 +63,7 @@ def plan_chip(graph: Graph, machine: Machine) -> ChipPlan:
     kept = [(job, level) for job, level in kept if job.kind not in OWNERS and job.nodes]
     kept = _beside_exchanges(_gradients_last(graph, kept, homes))
     draft = machine_draft(graph, homes, replace(machine, used=machine.used[:1]), 0)
-    draft.narrow, draft.per_call = True, CYCLES_PER_CALL
+    draft.narrow, draft.per_byte = True, CYCLES_PER_BYTE
     _resident_weights(draft, jobs)
     own = {name for name, buffer in draft.buffers.items() if buffer.kept and name in _owned(graph)}
     tasks: list[list[Task]] = [[] for _ in range(max(level for _, level in kept) + 1)]

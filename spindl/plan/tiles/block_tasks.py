@@ -65,7 +65,7 @@ def in_blocks(draft: Draft, job: Job) -> bool:
 
 def _cut(draft: Draft, job: Job, g: Geometry, direction: str, narrow: bool = False) -> Rated:
     assert job.rounding is not None
-    rated = choose(g, direction, draft.limits.tile, draft.limits.cores, narrow, draft.per_call)
+    rated = choose(g, direction, draft.limits.tile, draft.limits.cores, narrow, draft.per_byte)
     if isinstance(rated, int):
         name = draft.node(job.rounding.producer).name
         if rated == NOTHING:

@@ -20,7 +20,9 @@ from spindl.plan.task import At, Move
 from spindl.plan.tiles.geometry import Geometry
 from spindl.plan.tiles.space import rows_seen, windows_over
 from spindl.program import costs
+from spindl.program.kernels import KERNELS
 from spindl.program.kernels.contraction import FLAGS
+from spindl.program.schedule import STEP, TRANSFER
 
 ROOM = 160
 """Bytes kept free for words around unaligned loads."""
@@ -228,6 +230,12 @@ class Rated:
     needed: int
 
 
+def block_bytes(kernel: str, transfers: int) -> int:
+    """Bytes of a step in the schedule of a core."""
+    words = len(KERNELS[kernel].arguments) if kernel else 0
+    return STEP.layout.size + TRANSFER.layout.size * transfers + 4 * words
+
+
 @lru_cache(maxsize=4096)
 def _kernel(direction: str, items: tuple[tuple[str, int], ...]) -> int:
     return cycles(direction, dict(items))
@@ -252,7 +260,7 @@ def _cuts(g: Geometry, direction: str) -> Iterator[tuple[int, int]]:
 
 
 @lru_cache(maxsize=1024)
-def choose(g: Geometry, direction: str, tile: int, cores: int, narrow: bool, per_call: int = 0) -> Rated | int:
+def choose(g: Geometry, direction: str, tile: int, cores: int, narrow: bool, per_byte: int = 0) -> Rated | int:
     """The best cut; the bytes of the smallest if none fits.
 
     Args:
@@ -261,13 +269,13 @@ def choose(g: Geometry, direction: str, tile: int, cores: int, narrow: bool, per
         tile: bytes of DTCM of a task.
         cores: that share the tiles.
         narrow: whether a weight gradient is stored as int16.
-        per_call: cycles that a call is worth beside its own, for the memory that its step takes in the schedule.
+        per_byte: cycles that a byte of a core's schedule is worth.
     """
     rate = _rate_weights if direction == WEIGHTS else _rate
     best: Rated | None = None
     least = NOTHING
     for rows, columns in _cuts(g, direction):
-        for rated in rate(g, direction, rows, columns, tile, cores, narrow, per_call):
+        for rated in rate(g, direction, rows, columns, tile, cores, narrow, per_byte):
             if rated.needed > tile:
                 least = min(least, rated.needed)
             elif best is None or rated.score < best.score:
@@ -276,7 +284,7 @@ def choose(g: Geometry, direction: str, tile: int, cores: int, narrow: bool, per
 
 
 def _rate(
-    g: Geometry, direction: str, rows: int, columns: int, tile: int, cores: int, narrow: bool, per_call: int
+    g: Geometry, direction: str, rows: int, columns: int, tile: int, cores: int, narrow: bool, per_byte: int
 ) -> Iterator[Rated]:
     """Cuts of outputs or of their inputs' gradient into these rows and columns."""
     x, y = Tensor(g.x_rows, g.x_columns, g.x_channels), Tensor(g.y_rows, g.y_columns, g.y_channels)
@@ -323,11 +331,12 @@ def _rate(
                 adding = {**words, "flags": flags | FLAGS["ADD"]}
                 moves = (moves_in[0] + 1, moves_in[1] + w_moves)
                 call, rate = _call(direction, adding, moves, in_bytes + w_bytes, cores)
-                call = n * (covered * call + per_call) + covered * out * ROUNDING + costs.step(True, 0, 0, 0)
+                call = n * covered * call + covered * out * ROUNDING + costs.step(True, 0, 0, 0)
+                call += per_byte * (n * block_bytes(direction, moves[0]) + block_bytes("round_sums", moves_out[0]))
                 load = (in_bytes + w_bytes) / rate
             else:
                 call, rate = _call(direction, words, moves_in, in_bytes + 2 * out, cores)
-                call = covered * call + per_call
+                call = covered * call + per_byte * block_bytes(direction, moves_in[0] + moves_out[0])
                 load = (w_bytes + in_bytes) / rate + w_moves * costs.ROW
             for strip in _strips(tiles, 1 if n > 1 else parts, cores):
                 tasks = -(-tiles // strip) * (1 if n > 1 else parts)
@@ -349,7 +358,7 @@ def one_dy(positions: int, cores: int) -> bool:
 
 
 def _rate_weights(
-    g: Geometry, direction: str, rows: int, columns: int, tile: int, cores: int, narrow: bool, per_call: int
+    g: Geometry, direction: str, rows: int, columns: int, tile: int, cores: int, narrow: bool, per_byte: int
 ) -> Iterator[Rated]:
     """Cuts of weight gradients, summed over blocks of these rows and columns of dy."""
     x, y = Tensor(g.x_rows, g.x_columns, g.x_channels), Tensor(g.y_rows, g.y_columns, g.y_channels)
@@ -400,7 +409,8 @@ def _rate_weights(
                 often = 1 if count > 1 else min(strip, g.inputs // inputs)  # tiles that a block of dy stays for
                 moves = (x_moves[0] + y_moves[0] // often, x_moves[1] + y_moves[1] // often)
                 call, rate = _call(direction, adding, moves, x_bytes + y_bytes // often, cores)
-                one = filled * covered * count * call + count * per_call + store
+                one = filled * covered * count * call + store
+                one += per_byte * (count * block_bytes(direction, moves[0]) + block_bytes("", 1))
                 one += n * ROUNDING + costs.step(True, 0, 0, 0) if count > 1 else 0
                 tasks = -(-parts // strip) * chains
                 turns = -(-tasks // cores)

@@ -108,7 +108,7 @@ class _Memory:
         self.call: NDArray[np.int32] = np.zeros(words, np.int32)
         for name, address in plan.addresses.items():
             buffer = plan.buffers[name]
-            if buffer.kept or buffer.content is not None or name.startswith("input/"):
+            if buffer.kept or buffer.content is not None or name.startswith(("input/", "staged/")):
                 self.owner[address // 4 : (address + buffer.size) // 4] = self.numbers[name]
 
     def _words(self, array: NDArray[_Word], move: Move) -> NDArray[_Word]:

@@ -11,11 +11,12 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from spindl.machine.topology import XY
 from spindl.plan.check import check_plan
+from spindl.plan.check_delivery import check_deliveries
 from spindl.plan.errors import PlanError
 from spindl.plan.network import machine_entries
 from spindl.plan.plan import Plan
@@ -45,11 +46,20 @@ def check_plans(plans: Sequence[Plan]) -> None:
     """Raises PlanError if the plans of all chips break a rule, alone or together: that is an error of the planner."""
     for plan in plans:
         check_plan(plan)
+        if plan.deliveries:
+            check_plan(replace(plan, phases=plan.deliveries))
     check_exchanges(plans)
 
 
 def check_exchanges(plans: Sequence[Plan]) -> None:
-    """What lies between the chips alone. Raises PlanError."""
+    """What lies between the chips alone, in a step and where a State is brought to all of them. Raises PlanError."""
+    _check_exchanges(plans)
+    if plans[0].deliveries:
+        _check_exchanges([replace(plan, phases=plan.deliveries) for plan in plans])
+        check_deliveries(plans)
+
+
+def _check_exchanges(plans: Sequence[Plan]) -> None:
     if len(plans) > 1:
         events = {(chip, core): _events(plan, core) for chip, plan in enumerate(plans) for core in _cores(plan)}
         senders, listeners = _blocks(events)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+
 from spindl.graph.graph import Graph
 from spindl.graph.operations import is_batched
 from spindl.number.sites import LOWEST_EXPONENT
 from spindl.plan import ends
 from spindl.plan.deal import Placed
+from spindl.plan.deliver import STAGED_STATES
 from spindl.plan.network import machine_entries
-from spindl.plan.plan import Plan
+from spindl.plan.plan import Phase, Plan
+from spindl.plan.share import all_shards
 from spindl.plan.task import At, Call, Move
 from spindl.plan.trees import SITE_BYTES
 from spindl.program.kernels import KERNELS
@@ -27,11 +32,14 @@ def emit(plan: Plan, image: int) -> ChipProgram:
         len(plan.sites),
     )
     cores = range(plan.machine.cores)
-    steps = [_core_steps(plan, core) for core in cores]
+    steps = [_core_steps(plan, plan.phases, core) for core in cores]
     schedules = {
         "all": tuple(Schedule(tuple(each), image, tables) for each in steps),
         "sites": tuple(Schedule(tuple(_without_updates(plan, each)), image, tables) for each in steps),
     }
+    if plan.deliveries:
+        to_all = [_core_steps(plan, plan.deliveries, core) for core in cores]
+        schedules["states"] = tuple(Schedule(tuple(each), image, tables) for each in to_all)
     contents = {
         plan.addresses[name]: buffer.content
         for name, buffer in plan.buffers.items()
@@ -54,15 +62,28 @@ def emit(plan: Plan, image: int) -> ChipProgram:
         xy,
         entries.get(xy, ()),
         passing if plan.chip == 0 else {},
+        _staged(plan) if plan.chip == 0 else (),
     )
 
 
-def _core_steps(plan: Plan, core: int) -> list[Step]:
+def _staged(plan: Plan) -> tuple[tuple[str, Place], ...]:
+    """Where on the first chip the host leaves the other chips' shards, by name of the state."""
+    found = []
+    for each in plan.staged:
+        node = plan.graph.nodes[each.node]
+        address = plan.addresses[STAGED_STATES] + each.offset
+        shard = all_shards(prod(node.shape), plan.machine.chips)[each.chip]
+        place = Place(address, node.format, node.shape, word=plan.words[each.node], shard=shard)
+        found.append((str(node.attributes["name"]), place))
+    return tuple(found)
+
+
+def _core_steps(plan: Plan, phases: Sequence[Phase], core: int) -> list[Step]:
     steps: list[Step] = []
-    for number, phase in enumerate(plan.phases):
+    for number, phase in enumerate(phases):
         calls = [(placed, call) for placed in phase.cores[core] for call in placed.task.calls]
         if not calls:
-            steps.append(Step(0, 0, barrier_before=True))
+            steps.append(Step(0, 0, barrier_before=number > 0))
             continue
         for place, (placed, call) in enumerate(calls):
             ordered = placed.ordered and call is placed.task.calls[0]

@@ -9,6 +9,7 @@ tiles      each job becomes tasks: cuts of its result that fit a core
 ends       the first phase fills the tables of exponents, the last ones bring them back to the State
 deal       tasks to cores, longest first
 regions    DTCM addresses
+deliver    several chips: a schedule that brings a State from the first chip to all others
 memory     SDRAM addresses by liveness
 """
 
@@ -16,20 +17,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import pack
 from types import MappingProxyType
 
 from spindl.graph.graph import Graph
 from spindl.plan import ends
 from spindl.plan.deal import Placed, deal, place_regions
+from spindl.plan.deliver import STAGED_STATES, Staged, delivery_tasks, staged_states, state_items
 from spindl.plan.draft import Draft, Limits, Stored
 from spindl.plan.errors import PlanError, TooLarge
 from spindl.plan.jobs import Job, find_jobs, levels
 from spindl.plan.join import join_jobs
 from spindl.plan.layout import ELEMENT_BYTES, aligned, element_bytes, value_bytes
 from spindl.plan.machine import Machine
-from spindl.plan.memory import lives
+from spindl.plan.memory import Life, lives
 from spindl.plan.network import network_of
 from spindl.plan.plan import Phase, Plan
 from spindl.plan.same import Known, placed, tasks_of
@@ -92,21 +94,21 @@ def _plan(prepared: _Prepared, machine: Machine, chip: int, known: Known) -> Pla
     names += [*(f"between {k}" for k in range(len(between))), "finish"]
     fixed, start = fixed_regions(draft, machine)
     cores = [deal(phase, machine.cores) for phase in phases]
-    on_cores = place_cores(cores, start, machine, fixed, [node.name for node in graph.nodes])
+    node_names = [node.name for node in graph.nodes]
+    on_cores = place_cores(cores, start, machine, fixed, node_names)
     hosts = _hosts(graph, homes)
     host = {place.buffer for index, place in draft.stored.items() if index in hosts}
     life = lives(draft.buffers, phases, frozenset({*host, ends.MERGED, ends.EXPONENTS} & draft.buffers.keys()))
+    staged, deliveries = _deliveries(draft, machine, life, known)
     addresses, size = placed(draft.buffers, life, known)
     if size > machine.sdram:
         raise TooLarge("the step does not fit a chip's SDRAM", "plan", _sdram_remedy(draft, life), size, machine.sdram)
+    to_all = place_cores([deal(deliveries, machine.cores)], start, machine, fixed, node_names) if deliveries else []
     return Plan(
         graph,
         machine,
         chip,
-        tuple(
-            Phase(name, tuple(tuple(on_cores[core][k]) for core in range(machine.cores)))
-            for k, name in enumerate(names)
-        ),
+        _phases(names, on_cores),
         draft.buffers,
         addresses,
         life,
@@ -119,7 +121,31 @@ def _plan(prepared: _Prepared, machine: Machine, chip: int, known: Known) -> Pla
         draft.words,
         tuple(draft.rules),
         draft.shards,
+        _phases(["states"], to_all) if to_all else (),
+        tuple(staged),
     )
+
+
+def _phases(names: Sequence[str], on_cores: Sequence[Sequence[Sequence[Placed]]]) -> tuple[Phase, ...]:
+    return tuple(Phase(name, tuple(tuple(core[k]) for core in on_cores)) for k, name in enumerate(names))
+
+
+def _deliveries(draft: Draft, machine: Machine, life: dict[str, Life], known: Known) -> tuple[list[Staged], list[Task]]:
+    """The tasks that bring a State to all chips, and what the host leaves on the first one for them.
+
+    What is left there takes the place of what is alive in later phases only; none of it if there is no room.
+    """
+    if machine.chips == 1:
+        return [], []
+    staged, size = staged_states(draft)
+    if size:
+        draft.buffer(STAGED_STATES, size)
+        life[STAGED_STATES] = (0, 0)
+        if placed(draft.buffers, life, known)[1] > machine.sdram:
+            del draft.buffers[STAGED_STATES], life[STAGED_STATES]
+            return [], []
+    items = state_items(draft, staged, ends.STATES, ends.STATE_WORDS)
+    return staged, delivery_tasks(replace(draft, blocks={}), -1, 0, items)
 
 
 def _readable(graph: Graph) -> list[int]:

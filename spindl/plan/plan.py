@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from spindl.graph.graph import Graph
 from spindl.plan.deal import Placed
+from spindl.plan.deliver import Staged
 from spindl.plan.draft import Buffer, Rule
 from spindl.plan.machine import Machine
 from spindl.plan.memory import Life
@@ -42,6 +43,9 @@ class Plan:
         sites: number of each site, by its state node.
         words: number of each state's word of exponent, by its node.
         rules: how the exponent table is filled.
+        deliveries: the phase that brings a State from the first chip to all others; none for one chip, or where the
+            first has no room for the others' shards.
+        staged: where on the first chip the host leaves the others' shards for it.
         shards: states of which this chip has some elements only: (first, behind the last), by node.
     """
 
@@ -61,6 +65,8 @@ class Plan:
     words: Mapping[int, int]
     rules: tuple[Rule, ...]
     shards: Mapping[int, tuple[int, int]] = field(default_factory=lambda: _WHOLE)
+    deliveries: tuple[Phase, ...] = ()
+    staged: tuple[Staged, ...] = ()
 
 
 __all__ = ["PLAN_VERSION", "Machine", "Phase", "Plan"]

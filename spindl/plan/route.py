@@ -44,7 +44,7 @@ def stream_entries(links: Links, stream: int, sender: XY, receivers: Sequence[XY
             )
         at = receiver
         while (way := parent[at]) is not None:
-            known = at in children
+            known = way[1] in children  # then the way from the sender to there is known as well
             children.setdefault(at, [])
             link = (way[0] + 3) % 6
             if link not in children.setdefault(way[1], []):

@@ -100,7 +100,8 @@ class ChipProgram:
     """One graph on one chip.
 
     Attributes:
-        schedules: of each core, for the updates that stay: "all" or "sites".
+        schedules: of each core: a step of which all updates stay ("all"), or those of the sites alone ("sites"); of
+            several chips also what brings a State from the first chip to the others ("states").
         contents: address -> bytes that are written once.
         inputs, states, outputs: by name.
         site_kinds: by name of state.
@@ -109,6 +110,7 @@ class ChipProgram:
         xy: coordinates of the chip that it was planned for.
         entries: of the chip's router.
         passing: entries of chips that take no part but pass packets on; the first chip's program has those of all.
+        staged: names of states, and where on the first chip the host leaves other chips' shards of them for "states".
     """
 
     schedules: Mapping[str, tuple[Schedule, ...]]
@@ -123,6 +125,7 @@ class ChipProgram:
     xy: XY = (0, 0)
     entries: tuple[RouterEntry, ...] = ()
     passing: Mapping[XY, tuple[RouterEntry, ...]] = field(default_factory=lambda: _NOTHING)
+    staged: tuple[tuple[str, Place], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,16 @@ def write_states(program: ChipProgram, memory: Memory, values: Mapping[str, Valu
             memory.write(program.words + 4 * place.word, exponent)
 
 
+def stage_states(first: ChipProgram, memory: Memory, values: Mapping[str, Value]) -> None:
+    """All states to the first of several chips, from where the schedule "states" brings them to the others.
+
+    Raises RunError if one is missing.
+    """
+    write_states(first, memory, values)
+    for name, place in first.staged:
+        memory.write(place.address, to_bytes(values[name], place))
+
+
 def read_states(program: ChipProgram, memory: Memory, *, shards_only: bool = False) -> dict[str, Value]:
     """All states of a chip, or only those of which other chips have the rest; shards lie in a row (`joined_states`)."""
     result = {}

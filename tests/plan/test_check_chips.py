@@ -12,7 +12,9 @@ from spindl.machine import spin3, spin5
 from spindl.plan import Plan, PlanError, check_chips, machine_of, nearest, plan_chips
 from spindl.plan.check_chips import check_exchanges, check_plans
 from spindl.plan.deal import Placed
+from spindl.plan.machine import both_ways
 from spindl.plan.network import machine_entries, network_of
+from spindl.plan.route import stream_entries
 from spindl.plan.task import Call
 from spindl.program.machine import RouterEntry
 from tests.plan.networks import case
@@ -133,3 +135,12 @@ def test_rings_of_neighbours_and_flat_trees(chips: int) -> None:
 def test_more_chips_than_streams_have_numbers_for() -> None:
     with pytest.raises(PlanError, match="65 chips share a batch; 64 are possible"):
         network_of(machine_of("12x12", 65))
+
+
+def test_ways_over_many_links_are_whole() -> None:
+    """A chip five links away from the sender, and another one that its way passes."""
+    links = both_ways(spin5())
+    found = stream_entries(links, 64, (0, 0), [(5, 5), (2, 2)], 3)
+    assert [found[k, k][0].links for k in range(6)] == [(1,), (1,), (1,), (1,), (1,), ()]
+    assert [found[k, k][0].cores for k in range(6)] == [(), (), (3,), (), (), (3,)]
+    assert [found[k, k][1].links for k in range(6)] == [(), (4,), (4,), (4,), (4,), (4,)]

@@ -5,13 +5,15 @@ One block of SDRAM per chip holds the data of each graph, then the schedules, th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+from spinnman.constants import UDP_MESSAGE_MAX_SIZE
 
 from spindl.machine.topology import XY
 from spindl.program.image import Image
 from spindl.program.load import ChipLoad, CoreName, Setting, chip_load
-from spindl.program.machine import ChipProgram, relocated
+from spindl.program.machine import ChipProgram, Place, relocated
 from spindl.program.schedule import Schedule, encode
 from spindl.run import chip
 from spindl.run.hosted.transfers import Piece
@@ -20,6 +22,11 @@ from spindl.run.interface import RunError
 ALIGN = 64
 CORE_TIME_OUT = 5.0
 """Seconds that a core waits for others, or for its DMA, before it stops with an error."""
+
+STATES = "states"
+"""The schedule that brings states from the first chip to the others."""
+STARTING = 3
+"""Requests per core to start a schedule of its own and hear of its end: its address, the command, the answer."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,24 @@ class LoadedChip:
     names: tuple[CoreName, ...]
     graphs: Mapping[str, Loaded]
     load: ChipLoad
+
+    def bytes_of_state(self, graph: str) -> int:
+        """Bytes of a graph's states on this chip, sites' records included."""
+        return sum(place.bytes for place in self.graphs[graph].program.states.values())
+
+
+def requests_saved(chips: Sequence[LoadedChip], graph: str) -> int:
+    """How many requests to SC&MP fewer it takes if the first chip brings states to the others; 0 if it cannot."""
+    first = chips[0].graphs[graph]
+    if STATES not in first.schedules:
+        return 0
+
+    def requests(places: Iterable[Place]) -> int:
+        return sum(-(-place.bytes // UDP_MESSAGE_MAX_SIZE) + (place.word is not None) for place in places)
+
+    each = sum(requests(chip.graphs[graph].program.states.values()) for chip in chips[1:])
+    staged = sum(-(-place.bytes // UDP_MESSAGE_MAX_SIZE) for _, place in first.program.staged)
+    return each - staged - STARTING * sum(len(chip.names) for chip in chips)
 
 
 class Pieces:

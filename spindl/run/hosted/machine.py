@@ -8,7 +8,7 @@ from time import monotonic, sleep
 from typing import TypeVar
 
 from spindl.graph.operations import Value
-from spindl.machine import Topology
+from spindl.machine import CHIP, Topology
 from spindl.machine.topology import XY
 from spindl.program import Program
 from spindl.program.core import COMMANDS, CORE, STEP_COUNTERS, core_counters
@@ -18,7 +18,7 @@ from spindl.program.machine import ChipProgram
 from spindl.run import chip
 from spindl.run.hosted.errors import CoreLeft, MachineStopped
 from spindl.run.hosted.host import Core, Host, MachineError
-from spindl.run.hosted.loading import CORE_TIME_OUT, LoadedChip, Pieces, filled, lay_out
+from spindl.run.hosted.loading import CORE_TIME_OUT, STATES, LoadedChip, Pieces, filled, lay_out, requests_saved
 from spindl.run.hosted.transfers import Span
 from spindl.run.hosted.ways import Place, Stalled, stalled
 from spindl.run.interface import RunError
@@ -73,6 +73,7 @@ class LoadedMachine:
         self._load_routes()
         self._dropped = host.dropped(each.xy for each in self.chips)
         self._start()
+        self.brought, self.bring_seconds = 0, 0.0  # bytes of states that streams took to other chips, machine's seconds
         self._sequence = 1
         self._given: tuple[str, str] | None = None  # graph and commit whose schedules the records name
         self._counting: bool | None = True  # as the records were loaded
@@ -231,12 +232,30 @@ class LoadedMachine:
         self._write(graph, lambda program, memory: chip.write_inputs(program, memory, values))
 
     def write_states(self, graph: str, values: Mapping[str, Value]) -> None:
-        """All states of a graph, on every chip."""
-        self._write(graph, lambda program, memory: chip.write_states(program, memory, values))
+        """All states of a graph, on every chip.
 
-    def _write(self, graph: str, put: Callable[[ChipProgram, chip.Memory], None]) -> None:
+        Of several chips the first one gets them and brings them to the others, if that saves requests to SC&MP;
+        otherwise the host writes to each chip.
+
+        Raises:
+            MachineStopped: the cores did not bring them there.
+        """
+        if requests_saved(self.chips, graph) <= 0:
+            self._write(graph, lambda program, memory: chip.write_states(program, memory, values))
+            return
+        self._write(graph, lambda program, memory: chip.stage_states(program, memory, values), self.chips[:1])
+        self.run(graph, STATES)
+        first = self.chips[0]
+        spans = [(first.xy, record, CORE.layout.size) for record in first.load.records]
+        cycles = max(core_counters(data)["cycles"] for data in self.host.read(spans))
+        self.brought += sum(each.bytes_of_state(graph) for each in self.chips[1:])
+        self.bring_seconds += cycles / CHIP.clock.value
+
+    def _write(
+        self, graph: str, put: Callable[[ChipProgram, chip.Memory], None], chips: tuple[LoadedChip, ...] | None = None
+    ) -> None:
         pieces = []
-        for each in self.chips:
+        for each in self.chips if chips is None else chips:
             loaded = each.graphs[graph]
             memory = Pieces(each.xy, loaded.base)
             put(loaded.program, memory)

@@ -107,6 +107,7 @@ class HostedSession:
     @contextmanager
     def _moving(self) -> Iterator[None]:
         """Adds what moves over the host link to `usage`. If the machine fails meanwhile, what it holds is no State."""
+        from spindl.run.hosted.errors import MachineStopped
         from spindl.run.hosted.host import MachineError
 
         assert self._running is not None
@@ -114,10 +115,11 @@ class HostedSession:
         written, read, begun = host.bytes_written, host.bytes_read, monotonic()
         try:
             yield
-        except MachineError:
+        except (MachineError, MachineStopped):
             self._stopped = True
             raise
         finally:
+            usage.brought, usage.bring_seconds = self._running.brought, self._running.bring_seconds
             seconds = monotonic() - begun
             if host.bytes_written > written:
                 usage.written += host.bytes_written - written

@@ -23,6 +23,7 @@ BOARDS = {"triad": (1, 1), "frame": (4, 2), "cabinet": (8, 5), "half": (20, 10),
 _USUAL_SPALLOC_CHIPS = 1
 _MODEL = re.compile(r"spin\d+|\d+x\d+(-triads)?(-mesh)?|\d+-triads|" + "|".join(BOARDS))
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+_PASSWORD = re.compile(r"//[^/@]*:[^/@]*@")
 _SPALLOC = re.compile(r"spalloc:(?:(\d+):)?(.+)")
 
 
@@ -57,6 +58,9 @@ def parse_machine(text: str) -> MachineName:
         TopologyError: it is none.
     """
     if match := _SPALLOC.fullmatch(text):
+        if _PASSWORD.search(match[2]):
+            what = "a password does not belong in a machine's name, which runs write down; set SPALLOC_PASSWORD"
+            raise TopologyError(what, "machine")
         return MachineName(text, "spalloc", match[2], int(match[1] or _USUAL_SPALLOC_CHIPS))
     what, colon, number = text.rpartition(":")
     if not colon:

@@ -46,7 +46,11 @@ def test_names(text: str, source: str, what: str, chips: int | None, hardware: s
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a b", "spin7", "spin3:0", "spin3:x", "0-triads", "22x1-triads", "spin4@board", "@"]
+    "text",
+    [
+        *("", "a b", "spin7", "spin3:0", "spin3:x", "0-triads", "22x1-triads", "spin4@board", "@"),
+        "spalloc:https://user:password@lab.example/",
+    ],
 )
 def test_what_is_no_name(text: str) -> None:
     with pytest.raises(TopologyError):

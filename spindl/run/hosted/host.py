@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -122,7 +122,12 @@ class Host:
     """
 
     def __init__(
-        self, address: str, version: int, boards: Mapping[XY, str] | None = None, clock: Clock | None = None
+        self,
+        address: str,
+        version: int,
+        boards: Mapping[XY, str] | None = None,
+        clock: Clock | None = None,
+        proxied: Callable[[], Any] | None = None,
     ) -> None:
         """Connects. Raises MachineError if nothing answers in about a minute, or runs another SC&MP.
 
@@ -131,15 +136,16 @@ class Host:
             version: see above.
             boards: addresses of the Ethernet chips, where they are known; otherwise the machine is asked.
             clock: the machine's own time, if it may be slower than the host's (`patience`); None: it is not.
+            proxied: makes a transceiver of SpiNNMan's that reaches all boards through a server; None: connect directly.
         """
         self.address, self.version, self._clock = address, version, clock
         self.bytes_written = self.bytes_read = 0
         with _LOCK, _explained(address):
             _set_up(address, version)
-            self.transceiver = create_transceiver_from_hostname(address)
-            if boards:
+            self.transceiver = create_transceiver_from_hostname(address) if proxied is None else proxied()
+            if proxied is None and boards:
                 self.transceiver.add_scamp_connections(dict(boards))
-            else:
+            elif proxied is None:
                 self.transceiver.discover_scamp_connections()
             if clock is not None:
                 make_patient(self.transceiver.get_connections(), clock)
@@ -304,14 +310,25 @@ def allocated(server: str, chips: int) -> tuple[str, dict[XY, str], Any]:
 
     with _LOCK:
         _set_up(server, 5)
+        set_config("Machine", "machine_name", "None")  # SpiNNMan takes either a machine or a server
         set_config("Machine", "spalloc_server", server)
         _VARIABLES.writer.set_n_required(None, chips)
         try:
-            with _explained(server):
+            with _explained(server), _reached(server):
                 address, boards, controller = spalloc_allocate_job()
         except (ValueError, KeyError, RuntimeError) as error:
-            raise MachineError(f"spalloc lends no machine: {error}", server) from error
+            raise MachineError(f"spalloc lends no machine: {' '.join(str(error).split())}", server) from error
     return str(address), dict(boards), controller
+
+
+@contextmanager
+def _reached(server: str) -> Iterator[None]:
+    """Errors of the connection with a spalloc server as MachineError."""
+    try:
+        yield
+    except OSError as error:
+        what = f"the spalloc server does not answer: {str(error).strip().partition(chr(10))[0]}"
+        raise MachineError(what, server, "is the URL right, and can this computer reach it?") from error
 
 
 def _subsets(cores: Sequence[Core]) -> Any:

@@ -22,11 +22,14 @@ from spindl.plan.join import join_jobs
 from spindl.plan.memory import lives, place
 from spindl.plan.passes import fixed_regions, machine_draft, place_cores
 from spindl.plan.plan import Machine, Phase, Plan
+from spindl.plan.recompute import with_recomputed
 from spindl.plan.task import Task
 from spindl.plan.tiles.build import build
 
 CYCLES_PER_BYTE = 110
 """What a byte of a core's schedule is worth that is not needed: they are a fifth of a chip's memory at full size."""
+RECOMPUTED = 0
+"""Bytes of activations that are made again in the backward pass: the room goes to schedule tables."""
 OWNERS = frozenset({"update", "narrow", "squared_norm", "lars_rate", "batch_sum"})
 """Kinds of jobs that the owners of shards, or a tree over the chips, do."""
 
@@ -56,12 +59,13 @@ def plan_chip(graph: Graph, machine: Machine) -> ChipPlan:
     images = {node.shape[0] for node in graph.nodes if node.op == "input" and node.format.kind == "uint8"}
     if images != {1}:
         raise PlanError(f"{sorted(images)} images on a chip", "plan", "use as many images as chips")
+    graph, again = with_recomputed(graph, RECOMPUTED)
     jobs, homes = find_jobs(graph)
     jobs = join_jobs(graph, jobs, homes)
     levels_of = levels(graph, jobs, homes)
     kept = [(_own_part(graph, job), level) for job, level in zip(jobs, levels_of, strict=True)]
     kept = [(job, level) for job, level in kept if job.kind not in OWNERS and job.nodes]
-    kept = _beside_exchanges(_gradients_last(graph, kept, homes))
+    kept = _just_before(_beside_exchanges(_gradients_last(graph, kept, homes, again)), again)
     draft = machine_draft(graph, homes, replace(machine, used=machine.used[:1]), 0)
     draft.narrow, draft.per_byte = True, CYCLES_PER_BYTE
     _resident_weights(draft, jobs)
@@ -72,7 +76,7 @@ def plan_chip(graph: Graph, machine: Machine) -> ChipPlan:
         tasks[level] += build(draft, number, job)
         if job.rounding is not None and job.rounding.summed is not None:
             gradients[number] = job.rounding.summed
-            _stage(draft, job)
+            _stage(draft, job, again)
     ends.last_rules(draft)
     known: dict[tuple[object, ...], int] = {}
     every = [ends.begin_tasks(draft), *tasks, ends.collect_tasks(draft)]
@@ -128,7 +132,9 @@ def _own_part(graph: Graph, job: Job) -> Job:
     return replace(job, nodes=nodes, reads=reads, writes=tuple(i for i in job.writes if i in nodes))
 
 
-def _gradients_last(graph: Graph, jobs: list[tuple[Job, int]], homes: Mapping[int, int]) -> list[tuple[Job, int]]:
+def _gradients_last(
+    graph: Graph, jobs: list[tuple[Job, int]], homes: Mapping[int, int], again: Mapping[int, int]
+) -> list[tuple[Job, int]]:
     """Weight gradients one level behind the input gradient of their layer: then they may lie on its weights."""
     last_use: dict[int, int] = {}
     for job, level in jobs:
@@ -137,7 +143,7 @@ def _gradients_last(graph: Graph, jobs: list[tuple[Job, int]], homes: Mapping[in
     result = []
     for job, level in jobs:
         if job.rounding is not None and job.rounding.summed is not None:
-            weights = homes[_weights_of(graph, job)]
+            weights = homes[_weights_of(graph, job, again)]
             result.append((job, max(level, last_use.get(weights, 0) + 1)))
         else:
             result.append((job, level))
@@ -156,6 +162,15 @@ def _beside_exchanges(jobs: list[tuple[Job, int]]) -> list[tuple[Job, int]]:
         before = sums
     places = {place: level for level, place in enumerate(sorted(set(order)))}
     return [(job, places[place]) for (job, _), place in zip(jobs, order, strict=True)]
+
+
+def _just_before(jobs: list[tuple[Job, int]], again: Mapping[int, int]) -> list[tuple[Job, int]]:
+    """What is made again, one level before it is first read."""
+    first: dict[int, int] = {}
+    for job, level in jobs:
+        for index in job.reads:
+            first[index] = min(first.get(index, level), level)
+    return [(job, max(level, first[job.writes[0]] - 1) if job.nodes[0] in again else level) for job, level in jobs]
 
 
 def _carried(phases: Sequence[Sequence[Task]], gradients: frozenset[int], cores: int) -> list[list[Task]]:
@@ -179,10 +194,11 @@ def _carried(phases: Sequence[Sequence[Task]], gradients: frozenset[int], cores:
     return result
 
 
-def _weights_of(graph: Graph, job: Job) -> int:
+def _weights_of(graph: Graph, job: Job, again: Mapping[int, int]) -> int:
     """The narrowed weights of the layer that a weight gradient belongs to: those with which its input was convolved."""
     assert job.rounding is not None
     source = graph.nodes[job.rounding.producer].inputs[1]
+    source = again.get(source, source)
     shape = graph.nodes[job.rounding.producer].attributes["weight_shape"]
     name = graph.nodes[job.rounding.producer].name
     found = [
@@ -215,11 +231,11 @@ def _owned(graph: Graph) -> set[str]:
     return {f"state/{graph.nodes[i].attributes['name']}" for i in (narrowed | momenta) & states}
 
 
-def _stage(draft: Draft, job: Job) -> None:
+def _stage(draft: Draft, job: Job, again: Mapping[int, int]) -> None:
     """The gradient's buffer becomes an alias of its layer's weights."""
     assert job.rounding is not None and job.rounding.summed is not None
     stored = draft.stored[job.rounding.summed]
-    weights = draft.place(_weights_of(draft.graph, job))
+    weights = draft.place(_weights_of(draft.graph, job, again))
     assert stored.bytes <= weights.bytes, (stored, weights)
     draft.staged[stored.buffer] = weights.buffer
     draft.stored[job.rounding.summed] = Stored(weights.buffer, 1, stored.bytes)

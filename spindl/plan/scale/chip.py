@@ -26,10 +26,10 @@ from spindl.plan.recompute import with_recomputed
 from spindl.plan.task import Task
 from spindl.plan.tiles.build import build
 
-CYCLES_PER_BYTE = 110
+CYCLES_PER_BYTE = 50
 """What a byte of a core's schedule is worth that is not needed: they are a fifth of a chip's memory at full size."""
-RECOMPUTED = 0
-"""Bytes of activations that are made again in the backward pass: the room goes to schedule tables."""
+RECOMPUTED = 3_000_000
+"""Bytes of activations that are made again in the backward pass: the room goes to schedule tables (docs/scale.md)."""
 OWNERS = frozenset({"update", "narrow", "squared_norm", "lars_rate", "batch_sum"})
 """Kinds of jobs that the owners of shards, or a tree over the chips, do."""
 

@@ -2,7 +2,7 @@
 
 Each step is planned, run on bare emulated chips of a SpiNN-3, compared with the simulator to the bit, and timed by the
 cores' step counters; the prediction includes the counting. A few dry passes before give sites the extents of the batch.
-It is the first step after the start, in which the cores check their schedules once; the prediction includes that, too.
+It is the second step after the start: in the first one cores also check their schedules, and begin one after the other.
 Layers: cycles of all cores for a layer, forward, backward and update, waits for DMA included; layers with less than a
 hundredth of the step are left out, and so is the exchange of exponents at its begin and end.
 """
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from spindl.emulator import emulate
 from spindl.graph import Graph
 from spindl.graph.operations import Value
 from spindl.model import capture, load_model
@@ -32,7 +33,7 @@ from spindl.report.measured import measured_report
 from spindl.report.model import Origin, StepReport
 from spindl.report.planned import TABLES, predicted_times, step_report
 from spindl.run import chip
-from spindl.run.emu.direct import CONTROL, SDRAM, Result, walk_programs
+from spindl.run.emu.direct import CONTROL, SDRAM, Result, load_programs, walk_again, walk_loaded
 from spindl.run.sim import Simulator
 from spindl.run.sim.values import to_host
 from spindl.run.walker import HostMemory
@@ -122,10 +123,11 @@ class Outcome:
         return {name: ours / theirs - 1 for name, ours, theirs in rows if theirs >= SMALL * whole and name != TABLES}
 
 
-def run(graph: Graph, state: Mapping[str, Value], inputs: Mapping[str, Value], chips: int, cores: int) -> Outcome:
-    """Plans a step, runs it on emulated chips, compares it with the simulator."""
-    machine = machine_of("spin3", chips, cores)
-    plans = plan_chips(graph, machine)
+def run(
+    graph: Graph, state: Mapping[str, Value], inputs: Mapping[str, Value], chips: int, cores: int, steps: int = 2
+) -> Outcome:
+    """Plans a step, runs some on emulated chips, compares each with the simulator, times the last."""
+    plans = plan_chips(graph, machine_of("spin3", chips, cores))
     programs = [emit(plan, image().version) for plan in plans]
     memories = [HostMemory(program.bytes) for program in programs]
     for program, memory in zip(programs, memories, strict=True):
@@ -133,23 +135,30 @@ def run(graph: Graph, state: Mapping[str, Value], inputs: Mapping[str, Value], c
         chip.write_states(program, memory, state)
         chip.write_inputs(program, memory, inputs)
     setting = Setting(((SDRAM, CONTROL, True),), chips, 20_000)
-    done = walk_programs(image(), programs, [memory.bytes.tobytes() for memory in memories], setting)
-    done.check()
-    simulator = Simulator(graph)
-    outputs, updates = simulator.run(simulator.load(state), inputs)
-    for program, memory in zip(programs, memories, strict=True):
-        memory.write(0, done.read(SDRAM, program.bytes, program.xy))
-    found = [chip.read_outputs(*each) for each in zip(programs, memories, strict=True)]
-    _same(chip.joined_outputs(found, programs[0]), {name: to_host(value) for name, value in outputs.items()})
-    states = [chip.read_states(*each) for each in zip(programs, memories, strict=True)]
-    _same(chip.joined_states(states, programs), {name: to_host(value) for name, value in updates.items()})
-    return outcome(plans, done)
+    contents = [memory.bytes.tobytes() for memory in memories]
+    loaded = load_programs(image(), programs, contents, setting, emulate("spin3", connected=False))
+    simulator, held = Simulator(graph), dict(state)
+    for step in range(1, steps + 1):
+        for program, memory in zip(programs, memories, strict=True) if step > 1 else ():
+            chip.write_inputs(program, memory, inputs)
+            loaded.machine.chip(*program.xy).write(SDRAM, memory.bytes.tobytes())
+        done = walk_loaded(loaded) if step == 1 else walk_again(loaded, step)
+        done.check()
+        outputs, updates = simulator.run(simulator.load(held), inputs)
+        held |= {name: to_host(value) for name, value in updates.items()}
+        for program, memory in zip(programs, memories, strict=True):
+            memory.write(0, done.read(SDRAM, program.bytes, program.xy))
+        found = [chip.read_outputs(*each) for each in zip(programs, memories, strict=True)]
+        _same(chip.joined_outputs(found, programs[0]), {name: to_host(value) for name, value in outputs.items()})
+        states = [chip.read_states(*each) for each in zip(programs, memories, strict=True)]
+        _same(chip.joined_states(states, programs), {name: to_host(value) for name, value in updates.items()})
+    return outcome(plans, done, steps == 1)
 
 
-def outcome(plans: Sequence[Plan], done: Result) -> Outcome:
+def outcome(plans: Sequence[Plan], done: Result, first: bool) -> Outcome:
     """Prediction and measurement side by side."""
     counters = {xy: [core.steps for core in cores] for xy, cores in done.cores.items()}
-    foreseen = forecast(plans[0], counted=True, first=True)
+    foreseen = forecast(plans[0], counted=True, first=first)
     modelled = step_report(plans[0], "train", Origin("modelled", "plan"), predicted_times(plans[0], foreseen))
     return Outcome(plans[0], modelled, measured_report(plans, counters, "emu"))
 

@@ -3,10 +3,11 @@
 
 uint32_t spindl_sum_rows_cycles(const spindl_sum_rows_arguments *a) {
     (void)a;
-    int64_t parts = 3003;
-    parts += (int64_t)(a->rows) * 728;
+    int64_t parts = 3093;
+    parts += (int64_t)(a->rows) * 716;
+    parts += (int64_t)(a->count * a->y_bytes * a->first) * 40;
     parts += (int64_t)(a->rows * a->count * (a->y_bytes == 8)) * 1140;
-    parts += (int64_t)(a->rows * a->count * (a->y_bytes == 4)) * 256;
+    parts += (int64_t)(a->rows * a->count * (a->y_bytes == 4)) * 257;
     return parts > 0 ? (uint32_t)(parts / 32) : 0;
 }
 

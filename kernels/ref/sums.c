@@ -8,7 +8,8 @@ int spindl_sum_rows(const spindl_sum_rows_arguments *a, spindl_context *context)
     const uint32_t count = a->count, rows = a->rows;
     if (!spindl_is_width(a->x_bytes) || a->y_bytes < 4 || !spindl_is_width(a->y_bytes) || a->y_bytes < a->x_bytes) return SPINDL_ERROR_ARGUMENT;
     void *y = SPINDL_POINTER(void, a->y);
-    for (uint32_t i = 0; a->first && i < count * a->y_bytes / 4; i++) ((uint32_t *)y)[i] = 0;
+    uint32_t *zero = y;
+    for (uint32_t left = a->first ? count * a->y_bytes / 4 : 0; left; left--) *zero++ = 0;
     for (uint32_t row = 0; row < rows; row++) {
         const void *x = SPINDL_POINTER(const void, a->x + row * a->x_pitch);
         if (a->y_bytes == 8) {

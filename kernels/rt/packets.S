@@ -88,11 +88,11 @@ paced:
     mov r0, r7
     pop {r4-r10, pc}
 pace:
-    ldr r2, [r5, #0x24]
-    sub r2, r8, r2
+    ldr r9, [r5, #0x24]
+    sub r2, r8, r9
     cmp r2, r3
     blo pace
-    sub r8, r8, r3
+    mov r8, r9                      /* what is late stays so: packets that catch up would block the router */
     b paced
 no_room:
     ldr r12, =TRIES

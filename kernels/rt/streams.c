@@ -9,7 +9,7 @@
  */
 #include "runtime.h"
 
-enum { BLOCKS = 16, PLACES = 1024, RUNS_AT_ONCE = 32, LONGEST = 1023, COMPLETE = 16, EARLY = 4 };
+enum { BLOCKS = 16, PLACES = 1024, RUNS_AT_ONCE = 32, LONGEST = 1023, COMPLETE = 16, READY = 16 };
 enum { SEND_TRIES = 1000000 }; /* also in packets.S */
 #define STREAM_KEY(stream, block) ((stream) << 14 | (block) % BLOCKS << 10)
 #define NOBODY 0xffffffffu
@@ -38,6 +38,7 @@ static struct {
     uint32_t data_key, answer_key;
     const uint32_t *words;
     uint32_t count, gap;
+    uint32_t listening; /* receivers that have said so */
     volatile uint32_t head, acknowledged;
     volatile uint32_t asked;     /* somebody has asked for places since the core last looked */
     uint32_t again[PLACES / 32]; /* a bit for each of them */
@@ -48,9 +49,9 @@ static struct {
     uint32_t key, head; /* key: of the block, and the receiver; head 0: none */
 } complete[COMPLETE];
 
-/* Heads that came before their block was listened to. */
-static volatile uint32_t early[EARLY];
-static uint32_t early_count;
+/* Who has said that he listens to which block: its answers' key, without the place, and the receiver. */
+static volatile uint32_t ready[READY];
+static uint32_t ready_count;
 
 static __attribute__((noinline)) void mark(uint32_t *bits, uint32_t first, uint32_t end) {
     while (first < end) {
@@ -90,7 +91,9 @@ void stream_arrived(uint32_t key, uint32_t payload) {
     }
     listeners.taken++;
     const uint32_t place = key % PLACES;
-    if (key - place == sending.answer_key) {
+    if (place == LONGEST && key >> 14 & 1 && !(payload & REQUEST)) {
+        ready[ready_count++ % READY] = key - place + payload;
+    } else if (key - place == sending.answer_key) {
         if (payload & REQUEST) {
             const uint32_t end = place + (payload >> 5 & 0x7ff);
             if ((payload ^ check_of(sending.data_key)) & CHECK || end > PLACES) return; /* changed on its way */
@@ -106,7 +109,6 @@ void stream_arrived(uint32_t key, uint32_t payload) {
                 return;
             }
         }
-        early[early_count++ % EARLY] = key;
     }
 }
 
@@ -241,6 +243,24 @@ static void send_again(void) {
 static uint32_t awaited; /* receivers that have to acknowledge; slot that is received */
 static uint32_t total;   /* milliseconds that this block has taken in earlier sleeps */
 
+/* True if all receivers have said that they listen to the block. What each said is used once: numbers come again. */
+static int all_listen(void) {
+    for (uint32_t i = 0; i < READY; i++) {
+        const uint32_t receiver = ready[i] ^ sending.answer_key;
+        if (receiver >= 32) continue;
+        ready[i] = 0;
+        sending.listening |= 1u << receiver;
+    }
+    return !(awaited & ~sending.listening);
+}
+
+/* Their word was lost, or they are very late: they will ask for what they miss. */
+static void late_listener(uint32_t waited) {
+    if (waited < 2) return; /* the first tick may come at once */
+    sending.listening = awaited;
+    listeners.of[0].event = 1;
+}
+
 static void late_acknowledgement(uint32_t waited) {
     (void)waited;
     if (++total > time_out) {
@@ -265,6 +285,7 @@ int spindl_send(const spindl_send_arguments *arguments, spindl_context *context)
     sending.answer_key = key + (1u << 14);
     awaited = arguments->receivers;
     total = 0;
+    for (sending.listening = 0; !all_listen(); look()) counters.stream += sleep_until(event, 0, late_listener);
     counters.packets_sent += count;
     const uint32_t sum = run_salt + send_words(key + 1, sending.words, count, sending.gap);
     sending.head = (sum & ~(PLACES - 1)) | count;
@@ -292,11 +313,7 @@ int spindl_listen(const spindl_listen_arguments *arguments, spindl_context *cont
     slots[slot].receiver = arguments->receiver;
     listeners.of[slot].buffer = (uint32_t *)(uintptr_t)arguments->y;
     begin(slot);
-    for (uint32_t i = 0; i < EARLY; i++) {
-        if (early[i] != key) continue;
-        early[i] = NOBODY;
-        ask(slot, 0, count + 1); /* its sender waits already */
-    }
+    send_packet(key + (1u << 14) + LONGEST, arguments->receiver); /* its sender may wait for that */
     look();
     return SPINDL_OK;
 }

@@ -13,6 +13,7 @@ from spindl.machine import CHIP
 from spindl.machine.energy import POWER, idle_watts
 from spindl.plan.ask import cycles
 from spindl.plan.deal import Placed
+from spindl.plan.pace import STREAMS, stream_cycles
 from spindl.plan.plan import Plan
 from spindl.plan.task import Call, Task
 from spindl.plan.walk import (
@@ -32,9 +33,6 @@ from spindl.plan.walk import (
     walk,
 )
 from spindl.program import costs
-
-STREAMS = frozenset({"send", "listen", "receive"})
-"""Kernels whose time is that of the network."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +106,7 @@ def forecast(
     known: dict[tuple[object, ...], int] = {}
     steps = [core_steps(plan, core) for core in range(plan.machine.cores)]
     kernels = [[round(slower * each) for each in _kernels(mine, known)] for mine in steps]
+    stream_cycles(plan, steps, kernels)
     walked = walk(plan, steps, kernels, bandwidth, counted, first)
     ends = [0.0] * len(plan.phases)
     for mine, taken in zip(steps, walked.taken, strict=True):
@@ -255,39 +254,19 @@ def total_cycles(phases: Sequence[PhaseCost]) -> int:
 
 
 def _kernels(steps: Sequence[CoreStep], known: dict[tuple[object, ...], int]) -> list[int]:
-    """Cycles of the kernel of each step of a core.
+    """Cycles of the kernel of each step of a core, without those of streams.
 
-    A site that a core meets for the first time in a step costs a contraction some blocks through C. A block of a stream
-    is there when its sender, who began with the one before done, has sent it; all chips do alike.
+    A site that a core meets for the first time in a step costs a contraction some blocks through C.
     """
     times: list[int] = []
     met: set[object] = set()
-    listened: dict[object, int] = {}  # slot -> when its block has come, by the cycles of this core's kernels
-    streams: dict[object, int] = {}  # stream -> the same of its last block
-    gaps = [step.call.arguments["gap"] for step in steps if step.call is not None and step.call.kernel == "send"]
-    paced = max((gap for gap in gaps if isinstance(gap, int)), default=0)  # those who send to this core do alike
-    now = 0
     for step in steps:
-        call, time = step.call, 0
-        if call is not None and call.kernel in STREAMS:
-            a, words = call.arguments, call.arguments.get("words", 0)
-            assert isinstance(words, int)
-            if call.kernel == "listen":
-                begin = max(now, streams.get(a["stream"], 0))
-                sent = max(costs.stream("send", words), costs.SEND_BLOCK + paced * words)
-                listened[a["slot"]] = streams[a["stream"]] = begin + sent
-            time = costs.stream(call.kernel, words, any(end > now for end in listened.values()))
-            if call.kernel == "send":
-                time = max(time, costs.SEND_BLOCK + paced * words)
-            if call.kernel == "receive":
-                time = max(time, listened.pop(a["slot"]) - now)
-        elif call is not None:
-            time = _kernel(call, known)
-            if call.kernel.startswith("convolution") and time and call.arguments["site"] not in met:
-                met.add(call.arguments["site"])
-                time += costs.LEARNING
+        call = step.call
+        time = 0 if call is None else _kernel(call, known)
+        if call is not None and call.kernel.startswith("convolution") and time and call.arguments["site"] not in met:
+            met.add(call.arguments["site"])
+            time += costs.LEARNING
         times.append(time)
-        now += time
     return times
 
 

@@ -13,7 +13,7 @@ from math import prod
 
 from spindl.plan.draft import Draft
 from spindl.plan.layout import aligned, element_bytes
-from spindl.plan.network import RINGS, Network, neighbour, ring_core, ring_stream
+from spindl.plan.network import Network, neighbour, ring_core, ring_stream
 from spindl.plan.share import all_shards
 from spindl.plan.task import At, Call, Move, Regions, Task
 from spindl.program.costs import PASS_ON_WORD, gap
@@ -107,12 +107,13 @@ def delivery_tasks(draft: Draft, number: int, node: int, items: Sequence[Item]) 
 
     A ring carries two blocks at least, so that the last one of a run has another number than the first of the next.
     """
-    total = sum(item.bytes for item in items)
-    room = max(64, min(BLOCK_BYTES, (draft.limits.tile - 64) // 4 // 8 * 8, aligned(total // (2 * RINGS))))
+    assert draft.network is not None
+    most, total = draft.network.rings, sum(item.bytes for item in items)
+    room = max(64, min(BLOCK_BYTES, (draft.limits.tile - 64) // 4 // 8 * 8, aligned(total // (2 * most))))
     blocks = _blocks(items, room)
     if len(blocks) == 1:
         blocks = _blocks(items, max(8, aligned(total // 2) - 8 * (total > 8)))
-    rings = max(1, min(RINGS, len(blocks) // 2))
+    rings = max(1, min(most, len(blocks) // 2))
     return [_ring_task(draft, number, node, ring, rings, blocks[ring::rings]) for ring in range(rings)]
 
 
@@ -136,7 +137,7 @@ def _ring_task(draft: Draft, number: int, node: int, ring: int, rings: int, bloc
 
     def send(k: int, at: At, loads: tuple[Move, ...]) -> None:
         words: dict[str, int | At] = {"stream": ring_stream(ring, chip), "block": numbers[k], "x": at}
-        words |= {"words": sizes[k] // 4, "receivers": 1, "gap": gap(-(-rings // 2))}
+        words |= {"words": sizes[k] // 4, "receivers": 1, "gap": gap(network.sharers[rings - 1][ring, chip])}
         calls.append(Call("send", node, words, loads))
 
     if place:

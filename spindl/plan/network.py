@@ -6,8 +6,10 @@ exchanges in one order: so nobody ever waits for somebody who waits for him.
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from random import Random
 from typing import TypeVar
@@ -15,12 +17,13 @@ from typing import TypeVar
 from spindl.machine.topology import XY
 from spindl.plan.errors import PlanError
 from spindl.plan.machine import Machine, both_ways, distances
-from spindl.plan.route import Entries, stream_entries
+from spindl.plan.route import Entries, Link, links_of, stream_entries
+from spindl.program.costs import gap, word
 from spindl.program.machine import RouterEntry
 from spindl.program.stream import FIRST_STREAM
 
 RINGS = 4
-"""Rings in use at once, one core each; every other one turns backwards. Two of a direction saturate a chip link."""
+"""Rings in use at once at most, one core each; every other one turns backwards."""
 CHILDREN = 2
 """Of a chip in the tree, at most: a core listens to two blocks at once."""
 LARGEST = 64
@@ -37,11 +40,18 @@ class Network:
         ring: the chips in the order of the ring.
         parents: of each chip in the tree; None: the root.
         children: of each chip in the tree.
+        entries: of routers, of chips that take part and of those that only pass packets on.
+        rings: how many at once are fastest: streams that share a link have to wait for each other.
+        sharers: where so many rings less 1 are in use, of each of their streams, by ring and sender: how many use the
+            link of its way that most use.
     """
 
     ring: tuple[int, ...]
     parents: tuple[int | None, ...]
     children: tuple[tuple[int, ...], ...]
+    entries: Mapping[XY, tuple[RouterEntry, ...]] = field(default_factory=dict)
+    rings: int = 1
+    sharers: tuple[Mapping[tuple[int, int], int], ...] = ()
 
 
 def ring_stream(ring: int, sender: int) -> int:
@@ -86,7 +96,7 @@ def network_of(machine: Machine) -> Network:
     near = {k: sorted(number[o] for o in links[xy].values() if o in number) for xy, k in number.items()}
     far = {k: {number[o]: hops for o, hops in distances(links, xy).items() if o in number} for xy, k in number.items()}
     parents, children = _tree(far)
-    return Network(ring_through(near) or _tour(far), parents, children)
+    return _routed(machine, Network(ring_through(near) or _tour(far), parents, children))
 
 
 def _tree(far: Mapping[int, Mapping[int, int]]) -> tuple[tuple[int | None, ...], tuple[tuple[int, ...], ...]]:
@@ -140,25 +150,39 @@ def _tour(far: Mapping[int, Mapping[int, int]]) -> tuple[int, ...]:
     return tuple(tour)
 
 
-@cache
+def _routed(machine: Machine, network: Network) -> Network:
+    """With its routes. Those of rings, which carry most, come first: each over links that no other uses, if it can."""
+    links = both_ways(machine.topology)
+    load: Counter[Link] = Counter()
+
+    def routed(stream: int, sender: int, receivers: Sequence[int], core: int) -> Entries:
+        others = [machine.used[k] for k in receivers]
+        return stream_entries(links, stream, machine.used[sender], others, core, load)
+
+    streams: list[list[Entries]] = []  # of each ring; of the tree
+    ways: dict[tuple[int, int], Sequence[Link]] = {}
+    sharers = []
+    for ring in range(RINGS):
+        streams.append([])
+        for chip in range(machine.chips):
+            stream, core = ring_stream(ring, chip), ring_core(ring, machine.cores)
+            streams[ring].append(routed(stream, chip, [neighbour(network, chip, ring, 1)], core))
+            ways[ring, chip] = links_of(streams[ring][chip], stream)
+            load.update(ways[ring, chip])
+        sharers.append({way: max(load[link] for link in ways[way]) for way in ways})
+    rings = min(range(1, RINGS + 1), key=lambda r: word(gap(max(sharers[r - 1].values())), True) / r)
+    del streams[rings:]
+    tree, below = tree_core(machine.cores), network.children
+    up = [routed(up_stream(k), k, [p], tree) for k, p in enumerate(network.parents) if p is not None]
+    down = [routed(down_stream(k), k, below[k], tree) for k in range(machine.chips) if below[k]]
+    entries: Entries = {}
+    for found in itertools.chain(*streams, up, down):
+        for xy, each in found.items():
+            entries.setdefault(xy, []).extend(each)
+    every = {xy: tuple(each) for xy, each in sorted(entries.items())}
+    return replace(network, entries=every, rings=rings, sharers=tuple(sharers))
+
+
 def machine_entries(machine: Machine) -> Mapping[XY, tuple[RouterEntry, ...]]:
     """Router entries of all streams, of chips that take part and of those that only pass packets on."""
-    if machine.chips == 1:
-        return {}
-    links, network = both_ways(machine.topology), network_of(machine)
-    entries: Entries = {}
-
-    def add(stream: int, sender: int, receivers: Sequence[int], core: int) -> None:
-        others = [machine.used[k] for k in receivers]
-        for xy, each in stream_entries(links, stream, machine.used[sender], others, core).items():
-            entries.setdefault(xy, []).extend(each)
-
-    tree = tree_core(machine.cores)
-    for chip, parent in enumerate(network.parents):
-        for ring in range(RINGS):
-            add(ring_stream(ring, chip), chip, [neighbour(network, chip, ring, 1)], ring_core(ring, machine.cores))
-        if parent is not None:
-            add(up_stream(chip), chip, [parent], tree)
-        if network.children[chip]:
-            add(down_stream(chip), chip, network.children[chip], tree)
-    return {xy: tuple(each) for xy, each in sorted(entries.items())}
+    return network_of(machine).entries if machine.chips > 1 else {}

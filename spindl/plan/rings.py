@@ -61,12 +61,13 @@ class _Cut:
         return len(self.blocks[0])
 
 
-def _cut(shards: Sequence[Shard], size: int, largest_bytes: int) -> _Cut:
+def _cut(draft: Draft, shards: Sequence[Shard], size: int, largest_bytes: int) -> _Cut:
     """Equal numbers of blocks everywhere: blocks of different shards take turns in the same buffers."""
     granule = max(1, 4 // size) * 2
     least = min(b - a for a, b in shards) * size // 4
     most = max(b - a for a, b in shards) * size
-    rings = max(1, min(RINGS, least // RING_LEAST))
+    assert draft.network is not None
+    rings = max(1, min(draft.network.rings, least // RING_LEAST))
     room = largest_bytes - 2 * granule * size
     blocks = max(1, -(-most // (rings * room)))
 
@@ -111,11 +112,11 @@ class _Ring:
     """The calls of one core that passes blocks on."""
 
     def __init__(
-        self, draft: Draft, node: int, ring: int, turns: Sequence[_Turn], words: Sequence[int], rings: int = 1
+        self, draft: Draft, node: int, ring: int, turns: Sequence[_Turn], words: Sequence[int], rings: int
     ) -> None:
         assert draft.network is not None
         self.node, self.turns, self.words = node, turns, words
-        self.gap = gap(-(-rings // 2))  # half of them go each way
+        self.gap = gap(draft.network.sharers[rings - 1][ring, draft.chip])
         self.stream = ring_stream(ring, draft.chip)
         self.before = ring_stream(ring, neighbour(draft.network, draft.chip, ring, -1))
         self.numbers = draft.numbered(f"ring {ring}", len(turns))
@@ -150,7 +151,7 @@ def reduce_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     target = draft.buffer(f"shard/{index}", aligned(largest_shard * size))
     draft.stored[index] = Stored(target, 1, (mine[1] - mine[0]) * size)
     draft.shards[index] = mine
-    cut = _cut(shards, size, min(4 * BLOCK_WORDS, (draft.limits.tile - 64) // 7 // 8 * 8))
+    cut = _cut(draft, shards, size, min(4 * BLOCK_WORDS, (draft.limits.tile - 64) // 5 // 8 * 8))
     tasks = []
     for ring in range(cut.rings):
         regions, blocks = Regions(), [each[ring] for each in cut.blocks]
@@ -160,7 +161,7 @@ def reduce_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
         r = _Ring(draft, index, ring, turns, sizes, cut.rings)
 
         def room(k: int, regions: Regions = regions, largest: int = largest) -> At:
-            return regions.at(f"y{k % 2}", 8 + 2 * largest).plus(4)  # head, block, the chip's own
+            return regions.at(f"y{k % 2}", 8 + largest).plus(4)  # head and block
 
         r.listen(0, room(0))
         r.listen(1, room(1))
@@ -172,11 +173,10 @@ def reduce_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
             else:
                 r.send(k, At(f"x{(k - 1) % 2}"), length // 4, ())
             start, length = blocks[turn.received][turn.block]
-            own = room(k).plus(4 + largest)
-            r.receive(k, (Move(stored.buffer, start, own, length),))
-            x = regions.at(f"x{k % 2}", largest)
-            words: dict[str, int | At] = {"x": room(k).plus(4), "y": x, "x_bytes": 4, "y_bytes": 4, "rows": 2}
-            words |= {"count": length // 4, "x_pitch": largest, "first": 1}
+            x = regions.at(f"x{k % 2}", largest)  # the chip's own, to which what comes is added
+            r.receive(k, (Move(stored.buffer, start, x, length),))
+            words: dict[str, int | At] = {"x": room(k).plus(4), "y": x, "x_bytes": 4, "y_bytes": 4, "rows": 1}
+            words |= {"count": length // 4, "x_pitch": largest, "first": 0}
             stores = (Move(target, start - mine[0] * size, x, length),) if turn.last else ()
             r.calls.append(Call("sum_rows", index, words, (), stores))
             r.listen(k + 2, room(k))
@@ -190,7 +190,7 @@ def gather_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     node, stored = draft.node(index), draft.stored[index]
     size = element_bytes(node.format)
     shards = all_shards(prod(node.shape), draft.chips)
-    cut = _cut(shards, size, min(4 * BLOCK_WORDS, (draft.limits.tile - 64) // 4 // 8 * 8))
+    cut = _cut(draft, shards, size, min(4 * BLOCK_WORDS, (draft.limits.tile - 64) // 4 // 8 * 8))
     tasks = []
     for ring in range(cut.rings):
         regions, blocks = Regions(), [each[ring] for each in cut.blocks]
@@ -232,7 +232,7 @@ def closing_tasks(draft: Draft) -> list[Task]:
         if draft.blocks.get(f"ring {ring}") != 1:
             continue
         regions = Regions()
-        r = _Ring(draft, 0, ring, [_Turn(0, 0, 0, True, True)], [1])
+        r = _Ring(draft, 0, ring, [_Turn(0, 0, 0, True, True)], [1], ring + 1)
         move, at = regions.load("own", draft.buffer(f"close/{ring}", 8, bytes(8)), 0, 4)
         r.listen(0, regions.at("y", 8))
         r.send(0, at, 1, (move,))

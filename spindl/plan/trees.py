@@ -16,7 +16,7 @@ from spindl.plan.network import down_stream, tree_core, up_stream
 from spindl.plan.rings import BLOCK_WORDS
 from spindl.plan.task import At, Call, Move, Regions, Task
 from spindl.plan.tiles.channels import load_part_sums
-from spindl.program.costs import PASS_ON_WORD
+from spindl.program.costs import GAP, PASS_ON_WORD
 
 SITE_BYTES = 8
 
@@ -121,7 +121,7 @@ def _block_calls(draft: Draft, regions: Regions, node: int, block: int, segments
         calls.append(Call("listen", node, words | {"words": size // 4, "receiver": receiver}))
 
     def send(stream: int, x: At, receivers: int) -> None:
-        words: dict[str, int | At] = {"stream": stream, "block": block, "x": x, "words": size // 4, "gap": 0}
+        words: dict[str, int | At] = {"stream": stream, "block": block, "x": x, "words": size // 4, "gap": GAP}
         calls.append(Call("send", node, words | {"receivers": receivers}))
 
     for slot, child in enumerate(children):

@@ -90,7 +90,7 @@ def walk(
     """
     rows, transfers, begins, starts = [], [], [0], []
     for mine, cycles in zip(steps, kernels, strict=True):
-        there, table = 0, HEADER.layout.size
+        there, table = 0 if first else _last_overlay(mine), HEADER.layout.size
         for step, kernel in zip(mine, cycles, strict=True):
             row, moves, there = _row(step, kernel, there)
             rows.append(row)
@@ -112,6 +112,12 @@ def walk(
         tuple(taken[a:b] for a, b in itertools.pairwise(begins)),
         tuple(moved[a:b] for a, b in itertools.pairwise(edges)),
     )
+
+
+def _last_overlay(steps: Sequence[CoreStep]) -> int:
+    """What the step before has left in a core's window."""
+    calls = [step.call for step in steps if step.call is not None and step.call.condition is None]
+    return next((number for call in reversed(calls) if (number := overlay_of(call.kernel))), 0)
 
 
 def _row(step: CoreStep, kernel: int, there: int) -> tuple[tuple[float, ...], list[tuple[int, int]], int]:

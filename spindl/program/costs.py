@@ -41,9 +41,16 @@ BARRIER, BARRIER_PER_CORE = 405, 15
 """From the arrival of the last core to the next step of all; cores of a chip that arrive together, fetch together."""
 LISTEN, RECEIVE = 560, 150
 """`listen`, and `receive` for a block that is complete; otherwise it waits as long as the block's sender takes."""
-SEND_BLOCK, SEND_WORD, PASS_ON_WORD = 1430, 76, 92
-"""`send` to a chip nearby: the block, checksum and acknowledgement included, and each word: at the rate of a link; or
-as long as both take on a core that receives at the same moment, as in a ring."""
+GAP, SHARED_GAP = 80, 88
+"""Cycles from packet to packet of a stream that has its links alone: a little more than the 76 that a link takes. And
+of one that shares a link, for each that does: links that are offered what they take block their routers now and then,
+and with them all other streams. With two streams a link the routers of four chips dropped 850 packets each in a step of
+the thesis's MLP at 80 for each, none at 88."""
+SEND_BLOCK, SEND_WORD, PASS_ON_WORD = 1430, 87, 116
+"""`send` to a chip nearby: the block, checksum and acknowledgement included, and each word at a gap of GAP; or as long
+as both take on a core that receives at the same moment, as in a ring."""
+LATER_WORD = 16
+"""What a word takes beyond a longer gap on a core that receives at the same moment: it looks at the clock too late."""
 
 
 def barrier(cores: int) -> int:
@@ -67,16 +74,18 @@ def step(kernel: bool, loads: int, stores: int, rows: int) -> int:
 
 
 def gap(streams: int) -> int:
-    """Cycles from packet to packet of each of some streams that share a link in one direction; 0 if one has it alone.
-
-    A link that is offered more than it takes blocks the routers of a ring in a circle, and they drop packets: of a
-    step of LeNet-5 on four chips with four rings 2,600 per chip without a gap, 2,200 at 152 (the link's own rate),
-    160 at 190, and none at 210.
-    """
-    return 105 * streams if streams > 1 else 0
+    """Cycles from packet to packet, at least, of each of some streams that share a link in one direction."""
+    return GAP if streams == 1 else SHARED_GAP * streams
 
 
-def stream(kernel: str, words: int, receiving: bool = False) -> int:
+def word(gap: int, receiving: bool) -> int:
+    """Cycles of a word of `send` with a gap; receiving: a block of the same size comes in meanwhile."""
+    if gap <= GAP:
+        return PASS_ON_WORD if receiving else SEND_WORD
+    return gap + LATER_WORD
+
+
+def stream(kernel: str, words: int, receiving: bool = False, gap: int = GAP) -> int:
     """Cycles of `send`, `listen` or `receive`, waiting for others aside.
 
     A phase of exchanges takes as long as its slowest core: in an exchange with one sender that is the sender, and its
@@ -86,6 +95,6 @@ def stream(kernel: str, words: int, receiving: bool = False) -> int:
         kernel: its name.
         words: of the block; 0 for receive, which is not told.
         receiving: a block of the same size comes in meanwhile.
+        gap: of `send`.
     """
-    word = PASS_ON_WORD if receiving else SEND_WORD
-    return {"send": SEND_BLOCK + word * words, "listen": LISTEN, "receive": RECEIVE}[kernel]
+    return {"send": SEND_BLOCK + word(gap, receiving) * words, "listen": LISTEN, "receive": RECEIVE}[kernel]

@@ -12,8 +12,12 @@ millisecond.
 
 Data streams have even numbers; stream + 1 leads back, from the receivers to the sender, with the block's number:
 
+    readiness         place 1023, payload = receiver: it listens to the block from now on
     acknowledgement   place 0, payload = check << 16 | receiver
     request           first missing place, payload = 1 << 31 | check << 16 | number of places << 5 | receiver
+
+A sender waits for the readiness of all receivers before the first word; after one to two milliseconds it sends anyway,
+for a readiness may be lost: words that nobody listens to would be lost, and hold up the receiver's router.
 
 The check of an acknowledgement is the upper 15 bits of the block's head; that of a request comes from the block's key.
 The checksum contains the number of the run (that of the host's command, equal on all cores), the words and their keys.
@@ -30,7 +34,7 @@ from dataclasses import dataclass, field
 
 from spindl.program.errors import ProgramError
 
-STREAM_VERSION = 3
+STREAM_VERSION = 4
 """Raised whenever the key or the head changes."""
 RUN_FACTOR = 2654435761
 """2^32 over the golden ratio: spreads the number of a run over the checksum."""

@@ -152,6 +152,7 @@ def grid() -> Iterator[Call]:
         yield from (typical.squared_error(outer, length), typical.binary_cross_entropy(outer, length))
         yield from (typical.sum_rows(outer, length), typical.sum_rows(outer, length, 2))
         yield from (typical.sum_rows(outer, length, 8, 8), typical.merge_sites(outer, length))
+        yield from (typical.sum_rows(outer, length, first=1), typical.sum_rows(outer, length, 8, 8, 1))
     for n in (4, 16, 60):
         yield from (typical.per_channel(kernel, n) for kernel in BATCH_NORM)
         yield from (typical.begin_sites(n), typical.next_sites(n), typical.exponents(n))

@@ -43,7 +43,7 @@ def core(words: int, blocks: int, out: int | None, into: int | None) -> tuple[St
             steps.append(listen(turn + 1))
         if out is not None:
             at = SENT + BUFFER * (turn % 2)
-            values = {"stream": out, "block": turn, "x": at, "words": words, "receivers": 1, "gap": 0}
+            values = {"stream": out, "block": turn, "x": at, "words": words, "receivers": 1, "gap": costs.GAP}
             load = Transfer(SDRAM + 4096 * turn, at, 4 * words)
             steps.append(Step(KERNELS["send"].number, turn, (load,), (), KERNELS["send"].words(values)))
         if into is not None:
@@ -106,8 +106,9 @@ RING = [((xy, 0), (CORNERS[(place + 1) % 4], 0)) for place, xy in enumerate(CORN
     pytest.param(RING, costs.PASS_ON_WORD, id="ring of four"),
 ])  # fmt: skip
 def test_cycles_of_a_word(image: Image, flows: list[tuple[Place, Place]], word: int) -> None:
+    """PASS_ON_WORD is that of four rings at once, whose packets wait for each other in the routers; here goes one."""
     found = (per_block(image, flows, 1000) - per_block(image, flows, 100)) / 900
-    assert found == pytest.approx(word, rel=0.1)
+    assert found == pytest.approx(word, rel=0.05 if word == costs.SEND_WORD else 0.12)
 
 
 def test_declared_cycles(image: Image) -> None:

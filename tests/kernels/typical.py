@@ -266,7 +266,7 @@ def per_channel(kernel: str, n: int) -> Call:
     return Call(kernel, arguments, buffers, (-12,), _sites(-12, 0), n)
 
 
-def sum_rows(rows: int, count: int, x_bytes: int = 4, y_bytes: int = 4) -> Call:
+def sum_rows(rows: int, count: int, x_bytes: int = 4, y_bytes: int = 4, first: int = 0) -> Call:
     kind = {2: np.int16, 4: np.int32, 8: np.int64}
     buffers = {"x": np.ones((rows, count), kind[x_bytes]), "y": np.zeros(count, kind[y_bytes])}
     arguments = {
@@ -275,7 +275,7 @@ def sum_rows(rows: int, count: int, x_bytes: int = 4, y_bytes: int = 4) -> Call:
         "rows": rows,
         "count": count,
         "x_pitch": x_bytes * count,
-        "first": 0,
+        "first": first,
     }
     return Call("sum_rows", arguments, buffers, elements=rows * count)
 

@@ -39,6 +39,8 @@ _FIRST_CORE = 1  # physical; core 0 is left alone, as under SC&MP
 _ROUTER_SLICE, _LONGEST_SLICE = 20e-6, 2e-3  # simulated seconds between looks
 _AFTER_ERROR = 3e-3
 _COMMAND = next(4 * place for place, each in enumerate(CORE.fields) if each.name == "command")
+_ROUTER, _ROUTER_ON = 0xE1000000, 0x00400001
+"""Registers of a router, and what its control says: it works, and waits 240 of its cycles, as SC&MP has it."""
 _SYSTEM_RAISE, _SYSTEM_PASSWORD = 0xE2000008, 0x5EC00000
 """Register that interrupts cores, and the upper bits without which nothing happens (datasheet, system controller)."""
 
@@ -220,11 +222,10 @@ def load_programs(
         memory: of each its SDRAM.
         setting, machine: see `walk_chips`.
 
-    Raises:
-        RunError: a chip that takes no part would have to pass packets on: nobody sets its router.
     """
-    if programs[0].passing:
-        raise RunError("bare chips set their own routers only", f"chips {sorted(programs[0].passing)}")
+    for xy, entries in programs[0].passing.items():  # no core of these chips runs: nobody else sets their routers
+        writes = [(_ROUTER + at + 4 * i, word) for i, e in enumerate(entries) for at, word in _registers(_route(e))]
+        machine.chip(*xy).write_registers([*writes, (_ROUTER, _ROUTER_ON)])
     schedules = {p.xy: [relocated(schedule, SDRAM) for schedule in p.schedules["all"]] for p in programs}
     data = {p.xy: {SDRAM: content} for p, content in zip(programs, memory, strict=True)}
     routes = {p.xy: [_route(entry) for entry in p.entries] for p in programs}
@@ -234,6 +235,11 @@ def load_programs(
 def _route(entry: RouterEntry) -> Route:
     cores = sum(1 << (6 + _FIRST_CORE + index) for index in entry.cores)
     return entry.key, entry.mask, sum(1 << link for link in entry.links) | cores
+
+
+def _registers(route: Route) -> list[tuple[int, int]]:
+    """An entry's words, and where its router has those of the first entry."""
+    return list(zip((0x8000, 0xC000, 0x4000), route, strict=True))
 
 
 def _run_until_answered(machine: Machine, loads: Mapping[XY, ChipLoad], end: float) -> None:

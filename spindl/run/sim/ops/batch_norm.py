@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from spindl.graph.graph import Node
-from spindl.run.sim.ops.pieces import BLOCK, blocks, float64, rows
+from spindl.run.sim.ops.pieces import BLOCK, blocks, float64, lanes
 from spindl.run.sim.ops.table import implements
 from spindl.run.sim.values import SimValue
 
@@ -17,22 +17,22 @@ SUMMED = 2**22
 
 def _sums(x: Tensor, y: Tensor | None) -> Tensor:
     """Sums of x, or of x * y, over all axes but the channels, as int64: float64 within a block, int64 across blocks."""
-    first = rows(x)
-    second = None if y is None else first if y is x else rows(y)
-    total = torch.zeros(len(first), dtype=torch.int64, device=x.device)
+    first = lanes(x)
+    second = None if y is None else first if y is x else lanes(y)
+    total = torch.zeros(first.shape[1], dtype=torch.int64, device=x.device)
     for part, columns in _parts(first):
         block = float64(first[part, columns])
         if second is not None:
             block = block.mul_(block if second is first else float64(second[part, columns]))
-        total[part] += block.sum(1).to(torch.int64)
-    return total
+        total[columns] += block.sum(0).to(torch.int64)
+    return total.view(-1, x.shape[1]).sum(0)
 
 
 def _parts(x: Tensor) -> list[tuple[slice, slice]]:
     assert BLOCK <= SUMMED
     if x.device.type == "cpu":
         return list(blocks(x.shape, x.device))
-    return [(slice(None), slice(i, i + SUMMED)) for i in range(0, x.shape[1], SUMMED)]
+    return [(slice(i, i + SUMMED), slice(None)) for i in range(0, x.shape[0], SUMMED)]
 
 
 @implements("channel_sum")

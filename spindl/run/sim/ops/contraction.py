@@ -19,7 +19,7 @@ from torch import Tensor
 
 from spindl.graph.graph import Node
 from spindl.graph.ops.contraction import ALIGNMENT, taps
-from spindl.run.sim.ops import digits
+from spindl.run.sim.ops import byte_convolution, digits
 from spindl.run.sim.ops.pieces import BLOCK, Pieces, channels_first, float64, in_pieces
 from spindl.run.sim.ops.table import implements
 from spindl.run.sim.rounding import Exact, as_tensor, shift_right_half_up
@@ -109,11 +109,11 @@ def columns(x: Tensor, part: Part, kernel: tuple[int, ...], outputs: tuple[int, 
     start, stop = max(0, -left), min(breadth, width - left)
     inside = source[:, :, top:bottom, start : max(start, stop)]
     if inside.shape[2:] == (count, width):
-        padded = float64(inside).contiguous()
+        padded = float64(inside.contiguous())
     else:
         padded = torch.zeros((channels, number, count, width), dtype=torch.float64, device=x.device)
         if top < bottom and start < stop:
-            padded[:, :, top - first : bottom - first, start + left : stop + left] = inside
+            padded[:, :, top - first : bottom - first, start + left : stop + left] = inside.contiguous()
     channel, image, row, column = padded.stride()
     taps_down, seen_rows = (1, count) if stacked else (kernel[0], band.stop - band.start)
     return padded.as_strided(
@@ -169,7 +169,8 @@ def convolution(node: Node, out: Tensor, x: SimValue, w: SimValue) -> tuple[int,
 
 def _convolved(out: Tensor, x: Tensor, w: Tensor, a: Any) -> Pieces:
     """A convolution of x with w (O, C/groups, KH, KW), out the logical result."""
-    found = _convolved_by_digits(out, x, w, a)
+    found = byte_convolution.convolved(out, x, w, a) if a["groups"] == 1 else None
+    found = found if found is not None else _convolved_by_digits(out, x, w, a)
     return found if found is not None else _convolved_in_float64(out, x, _by_group(w, a["groups"]), a)
 
 
@@ -211,7 +212,7 @@ def _spread(out: Tensor, dy: Tensor, weight: Tensor, a: Any) -> Pieces:
     lines = weight.flatten(2).transpose(1, 2)
     wide = torch.float64 if terms * prod(kernel) <= EXACT_TERMS else torch.int64
     for images in images_at_once(dy.shape[0], groups * lines.shape[1] * prod(outputs), dy.device):
-        gradient = float64(channels_first(dy)[:, images])
+        gradient = float64(channels_first(dy)[:, images].contiguous())
         spread = product(lines, gradient.reshape(groups, terms, -1)).to(wide)
         spread = spread.view(out.shape[1], *kernel, -1, *outputs)
         piece = spread.new_zeros((out.shape[1], spread.shape[3], *shape))
@@ -252,7 +253,7 @@ def _weight_gradients(node: Node, dy: Tensor, x: Tensor, size: int) -> Iterator[
     for part in parts(dy.shape[0], outputs, groups * terms, dy.device, size, results):
         images, band = part
         count, pixels = (images.stop - images.start) // size, (band.stop - band.start) * outputs[1] * size
-        gradient = float64(channels_first(dy)[:, images, band]).reshape(groups, filters, count, pixels)
+        gradient = float64(channels_first(dy)[:, images, band].contiguous()).reshape(groups, filters, count, pixels)
         left = gradient.transpose(1, 2).flatten(0, 1)
         seen = columns(x, part, tuple(kernel), outputs, a, stacked).reshape(groups, terms, count, -1)
         right = seen.permute(0, 2, 3, 1).flatten(0, 1)

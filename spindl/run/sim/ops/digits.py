@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spindl.run.sim.ops.pieces import channels_first
+from spindl.run.sim.ops.pieces import channels_first, channels_last
 from spindl.run.sim.rounding import LONGEST_SHIFT, Exact, Halves
 
 LARGEST = 127 * 256 + 127
@@ -83,17 +83,26 @@ def split_both(x: Tensor, y: Tensor, terms: int, fewest: int) -> tuple[Digits, D
     return None if first is None or second is None else (first, second)
 
 
-def joined(sums: Tensor, terms: int, x: Digits, y: Digits) -> Exact:
-    """The exact sums (A, ...) of sums of products of digits, int32 (A, 2, 2, ...) with the low digits first.
+def joined(high: Tensor, middle: Tensor, low: Tensor, terms: int, x: Digits, y: Digits) -> Exact:
+    """The exact sums 65536 * high + 256 * middle + low of so many products; `middle` is overwritten.
 
     Halves where 32 bits surely hold the upper one, with the half that rounding adds to it; else float64.
+
+    Args:
+        high, low: int32 sums of the products of both high and of both low digits.
+        middle: int32 sums of the products of a high and a low digit.
+        terms: of a sum.
+        x, y: the operands.
     """
-    upper = sums[:, 0, 1] + sums[:, 1, 0]
     largest = terms * (128 * (x.largest + y.largest) + 256 * x.largest * y.largest + 64)
     if largest + (1 << LONGEST_SHIFT) < 2**31:
-        return Halves(upper.add_(sums[:, 1, 1], alpha=256).add_(sums[:, 0, 0] >> 8), sums[:, 0, 0])
-    total = upper.to(torch.float64).add_(sums[:, 1, 1], alpha=256)
-    return total.mul_(256).add_(sums[:, 0, 0])
+        return Halves(middle.add_(high, alpha=256).add_(low >> 8), low)
+    return middle.to(torch.float64).add_(high, alpha=256).mul_(256).add_(low)
+
+
+def _joined(sums: Tensor, terms: int, x: Digits, y: Digits) -> Exact:
+    """The exact sums (A, ...) from int32 (A, 2, 2, ...) with the low digits first."""
+    return joined(sums[:, 1, 1], sums[:, 0, 1] + sums[:, 1, 0], sums[:, 0, 0], terms, x, y)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +139,7 @@ class Grid:
 
     def padded(self, x: Digits, images: slice) -> Tensor:
         """(C, cells of a channel) int8: the margin at both ends, and all low digits before the high ones."""
-        low, high = pair(channels_first(x.values)[:, images])
+        low, high = pair(channels_first(x.values)[:, images].contiguous())
         channels, number, height, width = low.shape
         size = 2 * number * self.area
         bare = self.margin == 0 and self.cells == self.picture
@@ -201,22 +210,21 @@ def convolved(x: Digits, w: Digits, outputs: tuple[int, ...], a: Any) -> Iterato
         seen = _patches(_pixels(x, part, a["padding"]), tuple(w.values.shape[2:]), outputs, a).t()
         for line in range(0, filters, FILTERS):
             sums = torch._int_mm(lines[2 * line : 2 * (line + FILTERS)], seen)
-            exact = joined(sums.view(-1, 2, 2, part.stop - first, *outputs), terms, x, w)
+            exact = _joined(sums.view(-1, 2, 2, part.stop - first, *outputs), terms, x, w)
             yield part, slice(line, line + FILTERS), exact
 
 
 def _pixels(x: Digits, images: slice, padding: Any) -> Tensor:
     """The digits of padded pictures, int8 (2, images, H', W', C)."""
     (above, below), (left, right) = padding
-    values = channels_first(x.values)[:, images]
-    channels, number, height, width = values.shape
+    values = channels_last(x.values)[images]
+    number, height, width, channels = values.shape
     bare = above == below == left == right == 0
     make = torch.empty if bare else torch.zeros
     pixels = make((2, number, above + height + below, left + width + right, channels), dtype=torch.int8)
-    rows = values.reshape(channels, -1).t().contiguous()  # a matrix is transposed quickly, other axes are not
     inside = pixels[:, :, above : above + height, left : left + width]
-    inside[0] = rows.view(number, height, width, channels)
-    inside[1] = (rows + 128).bitwise_right_shift_(8).view(number, height, width, channels)
+    inside[0] = values
+    inside[1] = (values + 128).bitwise_right_shift_(8)
     return pixels
 
 
@@ -253,7 +261,7 @@ def weight_gradients(
         count = (part.stop - first) // size
         seen = shape.columns(shape.padded(x, part), size).transpose(1, 2).unbind()
         gradient = torch.zeros((count, filters, 2, size, *shape.places), dtype=torch.int8)
-        for digit, values in enumerate(pair(dy.values[part])):
+        for digit, values in enumerate(pair(dy.values[part].contiguous())):
             grouped = values.reshape(count, size, filters, *shape.outputs).transpose(1, 2)
             gradient[:, :, digit, :, : shape.outputs[0], : shape.outputs[1]] = grouped
         lines = gradient.view(count, 2 * filters, -1)
@@ -263,5 +271,5 @@ def weight_gradients(
             sums = torch.empty((count, 2 * (rows.stop - line), 2 * terms), dtype=torch.int32)
             for left, right, out in zip(lines[:, 2 * line : 2 * rows.stop].unbind(), seen, sums.unbind(), strict=True):
                 torch._int_mm(left, right, out=out)
-            exact = joined(sums.view(-1, 2, 2, terms), positions, dy, x)
+            exact = _joined(sums.view(-1, 2, 2, terms), positions, dy, x)
             yield groups, rows, exact.reshape(count, -1, terms)

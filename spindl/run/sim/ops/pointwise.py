@@ -16,7 +16,7 @@ from spindl.graph.ops.contraction import ALIGNMENT
 from spindl.graph.ops.pointwise import common_exponent, six
 from spindl.number.rounding import limit
 from spindl.run.sim import rounding
-from spindl.run.sim.ops.pieces import Pieces, blocks, channels_first, float64, in_pieces, rows
+from spindl.run.sim.ops.pieces import Pieces, blocks, channels_first, float64, in_pieces, lanes
 from spindl.run.sim.ops.table import implements
 from spindl.run.sim.values import Pending, SimValue
 
@@ -69,17 +69,13 @@ def _added(out: Tensor, x: SimValue, y: SimValue, exponent: int) -> Pieces:
     if max(x.exponent, y.exponent) - min(x.exponent, y.exponent) > ALIGNMENT:  # one of them is rounded
         yield channels_first(out), channels_first(aligned(x, exponent) + aligned(y, exponent))
         return
-    result, first, second = rows(out), rows(x.data), rows(y.data)
+    result, first, second = lanes(out), lanes(x.data), lanes(y.data)
     scales = [2.0 ** (v.exponent - exponent) for v in (x, y)]  # at most 2^30, so sums are below 2^46
     short = max(scales) <= 2**7 and result.device.type == "cpu"  # below 2^23
     dtype = torch.float32 if short else torch.float64
     for block in blocks(result.shape, result.device):
         total = first[block].to(dtype).mul_(scales[0])
         yield result[block], total.add_(second[block].to(dtype), alpha=scales[1])
-
-
-def _per_channel(values: SimValue) -> Tensor:
-    return values.data.reshape(-1, 1)
 
 
 def _magnitude(x: SimValue) -> int:
@@ -108,12 +104,17 @@ def affine_pair(
 
 def _affine(out: Tensor, products: tuple[tuple[SimValue, SimValue], ...], offset: SimValue) -> Pieces:
     dtype = _number_type(out, offset, *(scale for _, scale in products))
-    result, constant = rows(out), _per_channel(offset).to(dtype)
-    operands = [(rows(x.data), _per_channel(scale).to(dtype)) for x, scale in products]
+    result = lanes(out)
+
+    def along_a_row(values: SimValue) -> Tensor:
+        return values.data.reshape(-1).to(dtype).repeat(result.shape[1] // values.data.numel())
+
+    constant = along_a_row(offset)
+    operands = [(lanes(x.data), along_a_row(scale)) for x, scale in products]
     for part, columns in blocks(result.shape, result.device):
-        total = constant[part]
+        total = constant[columns]
         for values, factor in operands:
-            total = values[part, columns].to(dtype).mul_(factor[part]).add_(total)
+            total = values[part, columns].to(dtype).mul_(factor[columns]).add_(total)
         yield result[part, columns], total
 
 

@@ -188,22 +188,29 @@ class LoadedMachine:
             self._given = (graph, commit)
         self.host.write((each.xy, r + _FIELDS["command"], data) for each in self.chips for r in each.load.records)
         self.host.signal(APPLICATION, "USER_0")
-        self._wait(command, STEP_SECONDS + SLOWER * self._predicted.get(graph, 0.0))
+        slow = SLOWER * self._predicted.get(graph, 0.0)
+        self._wait(command, STEP_SECONDS + slow, CORE_TIME_OUT + slow)
 
-    def _wait(self, command: int, seconds: float) -> None:
+    def _wait(self, command: int, seconds: float, rest: float) -> None:
         """Until all cores have answered. Time is the machine's own, which an emulated machine may count slowly.
 
-        The first core of one chip is asked at a time, another one with each question, as each answer takes SC&MP's time
-        and the links'. When one has answered, all are asked.
+        One core is asked at a time, of another chip with each question and of another number with each round, as each
+        answer takes SC&MP's time and the links'. When one has answered, all are asked.
+
+        Args:
+            command: that they answer.
+            seconds: that it may take.
+            rest: that it may take from the first answer on: who has not answered then waits for nobody any more.
         """
         begun = moved = self.host.clock()
+        end = begun + seconds
         moved_at, pause = monotonic(), _SHORTEST_PAUSE
         wanted = command.to_bytes(4, "little")
-        leading = [(each.xy, each.load.records[0] + _FIELDS["answer"], _ANSWER_BYTES) for each in self.chips]
-        waiting = [(each.xy, r + _FIELDS["answer"], _ANSWER_BYTES) for each in self.chips for r in each.load.records]
+        by_chip = [[(each.xy, r + _FIELDS["answer"], _ANSWER_BYTES) for r in each.load.records] for each in self.chips]
+        waiting = [span for of_a_number in zip(*by_chip, strict=True) for span in of_a_number]
         number, ended = 0, False
         while True:
-            asked = waiting if ended else [leading[number % len(leading)]]
+            asked = waiting if ended else [waiting[number % len(waiting)]]
             answers = self.host.read(asked)
             if any(any(data[4:8]) for data in answers):
                 sleep(_LONGEST_PAUSE)  # others are about to say why they stopped
@@ -211,14 +218,14 @@ class LoadedMachine:
             late = [span for span, data in zip(asked, answers, strict=True) if data[:4] != wanted]
             if ended and not late:
                 return
+            now = self.host.clock()
             if not ended and not late:
-                ended = True
+                ended, end = True, min(end, now + rest)
                 continue
             waiting, number = late if ended else waiting, number + 1
-            now = self.host.clock()
             if now != moved:
                 moved, moved_at = now, monotonic()
-            if now - begun > seconds:
+            if now > end:
                 raise self._stopped(f"a step has not ended in {now - begun:.0f} s of the machine's clock")
             if monotonic() - moved_at > STILL_SECONDS:
                 raise self._stopped(f"the machine's clock has stood still for {STILL_SECONDS:.0f} s")

@@ -26,8 +26,8 @@ def served() -> Iterator[Callable[..., Machine]]:
     """served("spin3", booted=..., faults=...) -> a machine that listens on its `host`."""
     made: list[Machine] = []
 
-    def make(kind: str = "spin3", *, booted: bool = True, faults: Faults | None = None) -> Machine:
-        made.append(emulate(kind, host=free_host(), booted=booted, speed=0, faults=faults))
+    def make(kind: str = "spin3", *, booted: bool = True, faults: Faults | None = None, speed: float = 0) -> Machine:
+        made.append(emulate(kind, host=free_host(), booted=booted, speed=speed, faults=faults))
         return made[-1]
 
     yield make

@@ -181,7 +181,7 @@ def test_an_image_of_another_version(served: Callable[..., Machine], monkeypatch
     """The records are made for another image than the cores run: each of them says so."""
     image = load_image()
     other = replace(image, sha="0000dead" + image.sha[8:])
-    monkeypatch.setattr(hosted_machine, "load_image", lambda: other)
+    monkeypatch.setattr(hosted_machine, "read_image", lambda *_: other)
     host = served().host
     c = case("thesis_convolution", steps=1)
     with (

@@ -17,7 +17,7 @@ from spindl.graph.graph import Graph, Node
 from spindl.number.rounding import limit
 from spindl.run.sim import rounding
 from spindl.run.sim.ops.contraction import weight_gradient_parts, with_bias
-from spindl.run.sim.ops.pieces import PRODUCERS, Pieces, blocks, channels_first, empty
+from spindl.run.sim.ops.pieces import BLOCK, PRODUCERS, Pieces, channels_first, empty
 from spindl.run.sim.ops.table import TORCH_OPS
 from spindl.run.sim.rounding import Exact, Statistic
 from spindl.run.sim.values import SimValue
@@ -188,17 +188,16 @@ def _weight_gradient(node: Node, target: Target, dy: SimValue, x: SimValue) -> R
     """The weight gradients of a few groups at a time, rounded and added up (below 2^31)."""
     exponent = dy.exponent + x.exponent
     result = torch.empty(node.shape[1:], dtype=torch.int32, device=dy.data.device)
-    totals: dict[tuple[int, ...], Tensor] = {}  # float64 sums of the rounded values
+    totals: dict[tuple[int, ...], tuple[tuple[int, ...], Tensor]] = {}  # axes, float64 sums of the rounded values
     statistics = _Statistics()
-    for (_, part, lines), wide in weight_gradient_parts(node, dy.data, x.data):
-        exact = wide.reshape(wide.shape[0], -1)
+    for (_, part, lines, axes), wide in weight_gradient_parts(node, dy.data, x.data):
         place = (part.start, part.stop, lines.start, lines.stop)
         if place not in totals:
-            totals[place] = torch.zeros(exact.shape[1], dtype=torch.float64, device=exact.device)
-        total = totals[place]
-        for images, columns in blocks(exact.shape, exact.device):
-            total[columns] += statistics.round(exact[images, columns], target, exponent).sum(0)
-    for (first, last, top, bottom), total in totals.items():
-        region = result[first:last, :, top:bottom]
-        region.copy_(total.view(region.shape))
+            totals[place] = axes, torch.zeros(wide.shape[1:], dtype=torch.float64, device=wide.device)
+        total = totals[place][1]
+        at_once = max(1, BLOCK // total.numel()) if wide.device.type == "cpu" else wide.shape[0]
+        for first in range(0, wide.shape[0], at_once):
+            total += statistics.round(wide[first : first + at_once], target, exponent).sum(0)
+    for (first, last, top, bottom), (axes, total) in totals.items():
+        result[first:last, :, top:bottom].permute(axes).copy_(total)
     return statistics.rounded(SimValue(result, target.exponent), exponent)

@@ -221,19 +221,22 @@ def _spread(out: Tensor, dy: Tensor, weight: Tensor, a: Any) -> Pieces:
         yield channels_first(out)[:, images], piece
 
 
-WeightPart = tuple[slice, slice, slice]
-"""Gradient groups, outputs and rows of the kernel; the last two are cut alike for all gradient groups."""
+WeightPart = tuple[slice, slice, slice, tuple[int, ...]]
+"""Gradient groups, outputs and rows of the kernel; the last two are cut alike for all gradient groups. And which of the
+axes (O, C/groups, KH, KW) the axes of the exact values after the first are."""
+AS_WEIGHTS = (0, 1, 2, 3)
 
 
 def weight_gradient_parts(node: Node, dy: Tensor, x: Tensor) -> Iterator[tuple[WeightPart, Exact]]:
-    """The exact weight gradients of each part, (gradient groups, O, C/groups, rows, KW); int64 for long sums."""
+    """The exact weight gradients of each part, (gradient groups, four axes as told); int64 for long sums."""
     a: Any = node.attributes
     size, images = a["group_size"], dy.shape[0]
     whole = images - images % size
     for first, last, each in ((0, whole, size), (whole, images, images - whole)):  # the last group may be smaller
         if first < last:
-            for (part, *rest), wide in _weight_gradients(node, dy[first:last], x[first:last], each):
-                yield (slice(part.start + first // size, part.stop + first // size), rest[0], rest[1]), wide
+            for (part, filters, lines, axes), wide in _weight_gradients(node, dy[first:last], x[first:last], each):
+                groups = slice(part.start + first // size, part.stop + first // size)
+                yield (groups, filters, lines, axes), wide
 
 
 def _weight_gradients(node: Node, dy: Tensor, x: Tensor, size: int) -> Iterator[tuple[WeightPart, Exact]]:
@@ -270,28 +273,27 @@ def _weight_gradients(node: Node, dy: Tensor, x: Tensor, size: int) -> Iterator[
             wide = exact.reshape(groups, count, -1, terms).transpose(0, 1)
             shape = (count, wide.shape[1] * wide.shape[2], channels, line.stop - line.start, kernel[1])
             place = slice(first, first + shape[1])
-            yield (slice(images.start // size, images.stop // size), place, line), wide.reshape(shape)
+            yield (slice(images.start // size, images.stop // size), place, line, AS_WEIGHTS), wide.reshape(shape)
 
 
 def _weight_gradients_by_digits(dy: Tensor, x: Tensor, size: int, a: Any) -> Iterator[tuple[WeightPart, Exact]] | None:
     filters, channels, *kernel = a["weight_shape"]
-    shape = digits.grid(tuple(x.shape[2:]), tuple(kernel), tuple(dy.shape[2:]), a)
-    if shape is None:
+    if min(*a["padding"][0], *a["padding"][1]) < 0:
         return None
     operands = digits.split_both(dy, x, size * prod(dy.shape[2:]), digits.FEWEST_POSITIONS)
     if operands is None:
         return None
     at_once = min(filters, max(FEWEST_OUTPUTS, BLOCK // (channels * prod(kernel))))
-    parts_found = digits.weight_gradients(*operands, shape, size, at_once)
+    parts_found = digits.weight_gradients(*operands, tuple(kernel), a, size, at_once)
     whole = slice(0, kernel[0])
-    return (((g, f, whole), wide.reshape(*wide.shape[:2], channels, *kernel)) for g, f, wide in parts_found)
+    return (((groups, cut, whole, (2, 3, 1, 0)), wide) for groups, cut, wide in parts_found)
 
 
 @implements("convolution_weight_gradient")
 def convolution_weight_gradient(node: Node, dy: SimValue, x: SimValue) -> SimValue:
     dw = torch.empty(node.shape, dtype=torch.int64, device=dy.data.device)
-    for (part, filters, lines), wide in weight_gradient_parts(node, dy.data, x.data):
-        dw[part, filters, :, lines] = as_tensor(wide)
+    for (part, filters, lines, axes), wide in weight_gradient_parts(node, dy.data, x.data):
+        dw[part, filters, :, lines].permute(0, *(1 + axis for axis in axes)).copy_(as_tensor(wide))
     return SimValue(dw, dy.exponent + x.exponent)
 
 

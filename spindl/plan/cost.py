@@ -273,7 +273,8 @@ def _kernels(steps: Sequence[CoreStep], known: dict[tuple[object, ...], int]) ->
 def _kernel(call: Call, known: dict[tuple[object, ...], int]) -> int:
     if not call.kernel or call.condition is not None or call.kernel in STREAMS:  # conditional calls: rare events
         return 0
-    key = (call.kernel, *((name, v if isinstance(v, int) else v.offset % 8) for name, v in call.arguments.items()))
+    words = call.arguments
+    key = (call.kernel, *words, *[v if isinstance(v, int) else v.offset % 8 for v in words.values()])
     if key not in known:
         known[key] = cycles(call.kernel, call.arguments)
     return known[key]

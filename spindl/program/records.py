@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from spindl.program.errors import ProgramError
 
@@ -37,7 +38,7 @@ class RecordType:
         if offset % 4:
             raise AssertionError(f"{self.name} has {offset} bytes, not whole words")
 
-    @property
+    @cached_property
     def layout(self) -> struct.Struct:
         """The record as a struct."""
         return struct.Struct("<" + "".join(field.code for field in self.fields))

@@ -56,7 +56,7 @@ def check_exchanges(plans: Sequence[Plan]) -> None:
     _check_exchanges(plans)
     if plans[0].deliveries:
         _check_exchanges([replace(plan, phases=plan.deliveries) for plan in plans])
-        check_deliveries(plans)
+    check_deliveries(plans)
 
 
 def _check_exchanges(plans: Sequence[Plan]) -> None:

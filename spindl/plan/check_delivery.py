@@ -1,20 +1,20 @@
-"""A checker of the schedule that brings a State from the first chip to all others, with its own code.
+"""A checker of what brings a State, and the pictures of a step, from the first chip to all others, with its own code.
 
 Rules:
     source    what a chip stores of a block is what the first chip loaded at that place of it: the same words of the
-              same buffer, or the chip's own shard where the host leaves it
+              same buffer, or the chip's own shard or pictures where the host leaves them
     passed    a chip passes on the block that it has received last, from where it lies
-    whole     all words of a chip's state are stored once
+    whole     all words of a chip's state, or of its pictures, are stored once
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 
 from spindl.plan import ends
-from spindl.plan.deliver import STAGED_STATES
 from spindl.plan.errors import PlanError
 from spindl.plan.layout import element_bytes
 from spindl.plan.plan import Plan
@@ -26,22 +26,29 @@ Sent = Mapping[tuple[int, int, int], Mapping[int, Move]]
 
 def check_deliveries(plans: Sequence[Plan]) -> None:
     """Raises PlanError if the plans of all chips break a rule: that is an error of the planner."""
-    if not plans[0].deliveries:
-        return
+    nodes = plans[0].graph.nodes
+    if plans[0].deliveries:
+        _check(plans, [i for i, node in enumerate(nodes) if node.op == "state"])
+    inputs = sorted({each.node for each in plans[0].staged if nodes[each.node].op == "input"})
+    if inputs:
+        _check([replace(plan, deliveries=plan.phases[:1]) for plan in plans], inputs)
+
+
+def _check(plans: Sequence[Plan], nodes: Sequence[int]) -> None:
+    """What the deliveries of plans leave of some nodes on each chip."""
     sent = _sent(plans[0])
-    shards = {(each.chip, plans[0].places[each.node]): each.offset for each in plans[0].staged}
+    own = {(each.chip, plans[0].places[each.node]): (each.buffer, each.offset) for each in plans[0].staged}
     for chip, plan in enumerate(plans[1:], 1):
         spans: dict[str, list[tuple[int, int]]] = {}
         sharded = {plan.places[index] for index in plan.shards if index in plan.places}
         for core in range(plan.machine.cores):
             for move, source in _stored(plan, core, sent):
-                offset = source.offset
-                shard = shards.get((chip, move.buffer))
-                wanted = (move.buffer, move.offset) if shard is None else (STAGED_STATES, shard + move.offset)
-                if (source.buffer, offset) != wanted or (shard is None and move.buffer in sharded):
-                    raise _wrong(f"{move.buffer} from {move.offset} gets {source.buffer} from {offset}", chip, core)
+                buffer, start = own.get((chip, move.buffer), (move.buffer, 0))
+                wanted = buffer, start + move.offset
+                if (source.buffer, source.offset) != wanted or (buffer == move.buffer and buffer in sharded):
+                    raise _wrong(f"{move.buffer} from {move.offset} gets {source.buffer} {source.offset}", chip, core)
                 spans.setdefault(move.buffer, []).append((move.offset, move.offset + move.bytes))
-        _check_whole(plan, spans)
+        _check_whole(plan, nodes, spans)
 
 
 def _wrong(what: str, chip: int, core: int) -> PlanError:
@@ -97,19 +104,21 @@ def _stored(plan: Plan, core: int, sent: Sent) -> Iterator[tuple[Move, Move]]:
                 yield move, source
 
 
-def _check_whole(plan: Plan, spans: Mapping[str, Sequence[tuple[int, int]]]) -> None:
-    for index, node in enumerate(plan.graph.nodes):
-        if node.op != "state":
-            continue
-        site = node.format.kind == "site"
+def _check_whole(plan: Plan, nodes: Sequence[int], spans: Mapping[str, Sequence[tuple[int, int]]]) -> None:
+    sizes = {}
+    for index in nodes:
+        node = plan.graph.nodes[index]
         start, stop = plan.shards.get(index, (0, prod(node.shape)))
-        name = ends.STATES if site else plan.places[index]
-        size = plan.buffers[name].size if site else (stop - start) * element_bytes(node.format)
+        if node.format.kind == "site":
+            sizes[ends.STATES] = plan.buffers[ends.STATES].size
+        else:
+            sizes[plan.places[index]] = (stop - start) * element_bytes(node.format)
+        if node.op == "state":
+            sizes[ends.STATE_WORDS] = plan.buffers[ends.STATE_WORDS].size
+    for name, size in sizes.items():
         edges = sorted(spans.get(name, []))
         if not edges or edges[0][0] or edges[-1][1] < size or any(a[1] != b[0] for a, b in itertools.pairwise(edges)):
             raise _wrong(f"{name} of {size} bytes gets {edges[:4]}", plan.chip, 0)
-    if not spans.get(ends.STATE_WORDS):
-        raise _wrong("the words of state do not come", plan.chip, 0)
 
 
 __all__ = ["check_deliveries"]

@@ -3,25 +3,32 @@
 The host writes a State to the first chip alone: what all chips hold to its own place there, the shards of the others
 to a buffer beside. Blocks of both then go around the rings, as those of an all-gather do; every chip stores what is its
 own and passes all of them on. This is a schedule of its own ("states"), which the host starts before the first step.
+
+Pictures go the same way at the begin of each step: the host writes all of a batch to the first chip.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import isqrt, prod
 
+from spindl.graph.operations import is_batched
 from spindl.plan.draft import Draft
 from spindl.plan.layout import aligned, element_bytes
 from spindl.plan.network import Network, neighbour, ring_core, ring_stream
+from spindl.plan.rings import BLOCK_WORDS
 from spindl.plan.share import all_shards
 from spindl.plan.task import At, Call, Move, Regions, Task
-from spindl.program.costs import PASS_ON_WORD, gap
+from spindl.program.costs import LISTEN, PASS_ON_WORD, RECEIVE, SEND_BLOCK, STEP, gap
 
-STAGED_STATES = "staged/states"
-"""Buffer for the shards of the other chips."""
-BLOCK_BYTES = 2000
-"""Of a block, at most: small ones follow each other closely over many chips."""
+STAGED_STATES, STAGED_INPUTS = "staged/states", "staged/inputs"
+"""Buffers for the shards and the pictures of the other chips."""
+LEAST_INPUT = 8192
+"""Bytes of an input, of all other chips, that are worth a way around the rings: some blocks' time against that of 32
+requests, which SC&MP would pass on to the other chips."""
+SMALLEST_BLOCK = 64
+"""Words."""
 PIECES = 12
 """Of a block, at most: a step of a schedule has room for so many transfers, and more."""
 
@@ -40,10 +47,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Staged:
-    """What the host leaves on the first chip for another: node, number of the chip, its place in STAGED_STATES."""
+    """What the host leaves on the first chip for another: node (state or input), number of the chip; buffer, place."""
 
     node: int
     chip: int
+    buffer: str
     offset: int
 
 
@@ -57,9 +65,30 @@ def staged_states(draft: Draft) -> tuple[list[Staged], int]:
         count = prod(node.shape)
         for chip, (start, stop) in enumerate(all_shards(count, draft.chips)):
             if chip:
-                found.append(Staged(index, chip, at))
+                found.append(Staged(index, chip, STAGED_STATES, at))
                 at += aligned((stop - start) * element_bytes(node.format))
     return found, at
+
+
+def staged_inputs(draft: Draft) -> tuple[list[Staged], int]:
+    """Pictures, and other large inputs per image, that go to other chips, and the bytes that they take."""
+    found, at, batched = [], 0, is_batched(draft.graph)
+    for index, node in enumerate(draft.graph.nodes):
+        size = draft.buffers[draft.stored[index].buffer].size if node.op == "input" else 0
+        if size and batched[index] and (draft.chips - 1) * size >= LEAST_INPUT:
+            for chip in range(1, draft.chips):
+                found.append(Staged(index, chip, STAGED_INPUTS, at))
+                at += size
+    return found, at
+
+
+def input_items(draft: Draft, staged: Sequence[Staged]) -> list[Item]:
+    """Each chip's pictures."""
+    buffers = [draft.stored[each.node].buffer for each in staged]
+    return [
+        Item(each.buffer, each.offset, buffer, 0, draft.buffers[buffer].size, each.chip)
+        for each, buffer in zip(staged, buffers, strict=True)
+    ]
 
 
 def state_items(draft: Draft, staged: Sequence[Staged], sites: str, words: str) -> list[Item]:
@@ -72,7 +101,7 @@ def state_items(draft: Draft, staged: Sequence[Staged], sites: str, words: str) 
     for each in staged:
         start, stop = all_shards(prod(draft.node(each.node).shape), draft.chips)[each.chip]
         size = aligned((stop - start) * element_bytes(draft.node(each.node).format))
-        items.append(Item(STAGED_STATES, each.offset, draft.stored[each.node].buffer, 0, size, each.chip))
+        items.append(Item(each.buffer, each.offset, draft.stored[each.node].buffer, 0, size, each.chip))
     return items
 
 
@@ -102,15 +131,24 @@ def _position(network: Network, chips: int, chip: int, ring: int) -> int:
     return next(hops for hops in range(chips) if neighbour(network, 0, ring, hops) == chip)
 
 
+def _block_words(words: int, chips: int, network: Network) -> int:
+    """Words of a block for the least time of a ring: its words come in so many blocks, and as many more as chips pass
+    blocks on; each takes a core some time beside that of its words."""
+    extra = SEND_BLOCK + LISTEN + RECEIVE + 3 * STEP
+    word = max(PASS_ON_WORD, gap(max(network.sharers[network.rings - 1].values())))
+    return max(SMALLEST_BLOCK, isqrt(words * extra // (word * max(1, chips - 2))) // 2 * 2)
+
+
 def delivery_tasks(draft: Draft, number: int, node: int, items: Sequence[Item]) -> list[Task]:
     """Items from the first chip to where they belong, around the rings; node: under which the cycles are counted.
 
     A ring carries two blocks at least, so that the last one of a run has another number than the first of the next.
     """
-    assert draft.network is not None
-    most, total = draft.network.rings, sum(item.bytes for item in items)
-    room = max(64, min(BLOCK_BYTES, (draft.limits.tile - 64) // 4 // 8 * 8, aligned(total // (2 * most))))
-    blocks = _blocks(items, room)
+    network = draft.network
+    assert network is not None
+    most, total = network.rings, sum(item.bytes for item in items)
+    room = min(4 * BLOCK_WORDS, (draft.limits.tile - 64) // 4 // 8 * 8, aligned(total // (2 * most)))
+    blocks = _blocks(items, max(8, min(room, 4 * _block_words(total // 4 // most, draft.chips, network))))
     if len(blocks) == 1:
         blocks = _blocks(items, max(8, aligned(total // 2) - 8 * (total > 8)))
     rings = max(1, min(most, len(blocks) // 2))
@@ -168,4 +206,4 @@ def _ring_task(draft: Draft, number: int, node: int, ring: int, rings: int, bloc
     )
 
 
-__all__ = ["Item", "Staged", "delivery_tasks", "staged_states", "state_items"]
+__all__ = ["Item", "Staged", "delivery_tasks", "input_items", "staged_inputs", "staged_states", "state_items"]

@@ -10,7 +10,6 @@ from spindl.graph.operations import is_batched
 from spindl.number.sites import LOWEST_EXPONENT
 from spindl.plan import ends
 from spindl.plan.deal import Placed
-from spindl.plan.deliver import STAGED_STATES
 from spindl.plan.network import machine_entries
 from spindl.plan.plan import Phase, Plan
 from spindl.plan.share import all_shards
@@ -62,20 +61,23 @@ def emit(plan: Plan, image: int) -> ChipProgram:
         xy,
         entries.get(xy, ()),
         passing if plan.chip == 0 else {},
-        _staged(plan) if plan.chip == 0 else (),
+        *_staged(plan),
     )
 
 
-def _staged(plan: Plan) -> tuple[tuple[str, Place], ...]:
-    """Where on the first chip the host leaves the other chips' shards, by name of the state."""
-    found = []
-    for each in plan.staged:
+def _staged(plan: Plan) -> tuple[tuple[tuple[str, Place], ...], tuple[tuple[str, Place], ...]]:
+    """Where on the first chip the host leaves the other chips' shards and inputs, by name; nothing on other chips."""
+    shards, inputs = [], []
+    for each in plan.staged if plan.chip == 0 else ():
         node = plan.graph.nodes[each.node]
-        address = plan.addresses[STAGED_STATES] + each.offset
-        shard = all_shards(prod(node.shape), plan.machine.chips)[each.chip]
-        place = Place(address, node.format, node.shape, word=plan.words[each.node], shard=shard)
-        found.append((str(node.attributes["name"]), place))
-    return tuple(found)
+        name, address = str(node.attributes["name"]), plan.addresses[each.buffer] + each.offset
+        if node.op == "state":
+            shard = all_shards(prod(node.shape), plan.machine.chips)[each.chip]
+            shards.append((name, Place(address, node.format, node.shape, word=plan.words[each.node], shard=shard)))
+        else:
+            share = _share(each.chip, node.shape)
+            inputs.append((name, Place(address, node.format, node.shape, 0, share=share)))
+    return tuple(shards), tuple(inputs)
 
 
 def _core_steps(plan: Plan, phases: Sequence[Phase], core: int) -> list[Step]:
@@ -163,7 +165,9 @@ def _leaves(plan: Plan) -> tuple[dict[str, Place], dict[str, Place]]:
     for index, node in enumerate(plan.graph.nodes):
         name = str(node.attributes.get("name"))
         if node.op == "input":
-            share = _share(plan, node.shape) if node.attributes.get("batched", False) else None
+            if plan.chip and any(each.node == index for each in plan.staged):
+                continue  # the first chip brings it
+            share = _share(plan.chip, node.shape) if node.attributes.get("batched", False) else None
             inputs[name] = Place(plan.addresses[plan.places[index]], node.format, node.shape, 0, share=share)
         elif node.op == "state" and node.format.kind == "site":
             number = plan.sites[index]
@@ -177,9 +181,9 @@ def _leaves(plan: Plan) -> tuple[dict[str, Place], dict[str, Place]]:
     return inputs, states
 
 
-def _share(plan: Plan, shape: tuple[int, ...]) -> tuple[int, int]:
-    """The images of the batch that are this chip's, from the shape of a value that has them."""
-    return plan.chip * shape[0], (plan.chip + 1) * shape[0]
+def _share(chip: int, shape: tuple[int, ...]) -> tuple[int, int]:
+    """The images of the batch that are a chip's, from the shape of a value that has them."""
+    return chip * shape[0], (chip + 1) * shape[0]
 
 
 def _outputs(plan: Plan) -> dict[str, Place]:
@@ -198,6 +202,6 @@ def _outputs(plan: Plan) -> dict[str, Place]:
             result[name] = Place(address, node.format, (), 0, site=number, storage=storage)
         else:
             address, number = plan.addresses[plan.places[plan.homes[index]]], plan.exponents[index]
-            share = _share(plan, node.shape) if batched[index] else None
+            share = _share(plan.chip, node.shape) if batched[index] else None
             result[name] = Place(address, node.format, node.shape, number=number, share=share)
     return result

@@ -24,7 +24,16 @@ from types import MappingProxyType
 from spindl.graph.graph import Graph
 from spindl.plan import ends
 from spindl.plan.deal import Placed, deal, place_regions
-from spindl.plan.deliver import STAGED_STATES, Staged, delivery_tasks, staged_states, state_items
+from spindl.plan.deliver import (
+    STAGED_INPUTS,
+    STAGED_STATES,
+    Staged,
+    delivery_tasks,
+    input_items,
+    staged_inputs,
+    staged_states,
+    state_items,
+)
 from spindl.plan.draft import Draft, Limits, Stored
 from spindl.plan.errors import PlanError, TooLarge
 from spindl.plan.jobs import Job, find_jobs, levels
@@ -89,6 +98,8 @@ def _plan(prepared: _Prepared, machine: Machine, chip: int, known: Known) -> Pla
     ends.last_rules(draft)
     begin, collect = ends.begin_tasks(draft), ends.collect_tasks(draft)
     between = ends.exchange_phases(draft)
+    pictures, picture_tasks = _pictures(draft)
+    begin += picture_tasks
     phases: list[Sequence[Task]] = [begin, *tasks, collect, *between, ends.finish_tasks(draft, len(jobs))]
     names = ["begin", *(f"level {k}" for k in range(len(tasks))), "collect"]
     names += [*(f"between {k}" for k in range(len(between))), "finish"]
@@ -99,6 +110,8 @@ def _plan(prepared: _Prepared, machine: Machine, chip: int, known: Known) -> Pla
     hosts = _hosts(graph, homes)
     host = {place.buffer for index, place in draft.stored.items() if index in hosts}
     life = lives(draft.buffers, phases, frozenset({*host, ends.MERGED, ends.EXPONENTS} & draft.buffers.keys()))
+    if pictures:
+        life[STAGED_INPUTS] = (0, 0)  # on all chips, as they lie alike
     staged, deliveries = _deliveries(draft, machine, life, known)
     addresses, size = placed(draft.buffers, life, known)
     if size > machine.sdram:
@@ -122,12 +135,23 @@ def _plan(prepared: _Prepared, machine: Machine, chip: int, known: Known) -> Pla
         tuple(draft.rules),
         draft.shards,
         _phases(["states"], to_all) if to_all else (),
-        tuple(staged),
+        (*staged, *pictures),
     )
 
 
 def _phases(names: Sequence[str], on_cores: Sequence[Sequence[Sequence[Placed]]]) -> tuple[Phase, ...]:
     return tuple(Phase(name, tuple(tuple(core[k]) for core in on_cores)) for k, name in enumerate(names))
+
+
+def _pictures(draft: Draft) -> tuple[list[Staged], list[Task]]:
+    """The tasks that bring pictures to all chips in the first phase, and what the host leaves on the first one."""
+    if draft.chips == 1:
+        return [], []
+    staged, size = staged_inputs(draft)
+    if not staged:
+        return [], []
+    draft.buffer(STAGED_INPUTS, size)
+    return staged, delivery_tasks(draft, -1, staged[0].node, input_items(draft, staged))
 
 
 def _deliveries(draft: Draft, machine: Machine, life: dict[str, Life], known: Known) -> tuple[list[Staged], list[Task]]:

@@ -45,7 +45,7 @@ class Plan:
         rules: how the exponent table is filled.
         deliveries: the phase that brings a State from the first chip to all others; none for one chip, or where the
             first has no room for the others' shards.
-        staged: where on the first chip the host leaves the others' shards for it.
+        staged: where on the first chip the host leaves the others' shards for it, and their pictures for a step.
         shards: states of which this chip has some elements only: (first, behind the last), by node.
     """
 

@@ -111,6 +111,8 @@ class ChipProgram:
         entries: of the chip's router.
         passing: entries of chips that take no part but pass packets on; the first chip's program has those of all.
         staged: names of states, and where on the first chip the host leaves other chips' shards of them for "states".
+        staged_inputs: names of inputs, and where on the first chip the host leaves other chips' shares of them for a
+            step, which brings them there; `inputs` of the others are without these.
     """
 
     schedules: Mapping[str, tuple[Schedule, ...]]
@@ -126,6 +128,7 @@ class ChipProgram:
     entries: tuple[RouterEntry, ...] = ()
     passing: Mapping[XY, tuple[RouterEntry, ...]] = field(default_factory=lambda: _NOTHING)
     staged: tuple[tuple[str, Place], ...] = ()
+    staged_inputs: tuple[tuple[str, Place], ...] = ()
 
 
 @dataclass(frozen=True)

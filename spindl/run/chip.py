@@ -33,7 +33,8 @@ def router_entries(program: Program) -> dict[XY, tuple[RouterEntry, ...]]:
 
 def dealt_images(parts: Sequence[ChipProgram]) -> int:
     """Images that the chips of a graph share; 0: it is not dealt."""
-    return max((place.share[1] for part in parts for place in part.inputs.values() if place.share), default=0)
+    places = [place for part in parts for place in (*part.inputs.values(), *(p for _, p in part.staged_inputs))]
+    return max((place.share[1] for place in places if place.share), default=0)
 
 
 class Memory(Protocol):
@@ -99,8 +100,11 @@ def joined_states(parts: Sequence[Mapping[str, Value]], programs: Sequence[ChipP
 
 
 def write_inputs(program: ChipProgram, memory: Memory, values: Mapping[str, Value]) -> None:
-    """The inputs of a step. Raises RunError if one is missing."""
-    for name, place in program.inputs.items():
+    """The inputs of a step; on the first of several chips also those that it brings to others.
+
+    Raises RunError if one is missing.
+    """
+    for name, place in (*program.inputs.items(), *program.staged_inputs):
         if name not in values:
             raise RunError(f"input '{name}' was not given", "step")
         value = values[name]

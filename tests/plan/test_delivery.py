@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from spindl.plan import Plan, PlanError, emit, machine_of, plan_chips
+from spindl.plan import Plan, PlanError, deliver, emit, machine_of, plan_chips
 from spindl.plan.check_chips import check_exchanges, check_plans
 from spindl.plan.deal import Placed
 from spindl.plan.deliver import PIECES
@@ -17,6 +17,7 @@ from spindl.plan.task import Call
 from spindl.run import chip
 from spindl.run.walker import HostMemory, walk_chips
 from tests.plan.networks import Case, case
+from tests.plan.test_equality import check_chips
 
 
 @cache
@@ -112,3 +113,41 @@ def test_blocks_have_room_in_a_step() -> None:
     for plan in plans("resnet", 16, 5):
         calls = [c for phase in plan.deliveries for core in phase.cores for placed in core for c in placed.task.calls]
         assert max(len(call.loads) + len(call.stores) for call in calls) <= PIECES
+
+
+@pytest.mark.parametrize(("name", "chips", "cores"), [("lenet", 4, 5), ("thesis_mlp", 3, 2), ("resnet", 7, 3)])
+@pytest.mark.parametrize("late", [False, True])
+def test_pictures_of_a_step_enter_through_the_first_chip(
+    name: str, chips: int, cores: int, late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps equal the interpreter's where the host writes all pictures, and labels, to the first chip."""
+    monkeypatch.setattr(deliver, "LEAST_INPUT", 8)
+    c = case(name, batch=2 * chips, steps=2)
+    machine = machine_of("spin3" if chips <= 4 else "spin5", chips, cores)
+    programs = [emit(plan, 0) for plan in plan_chips(c.graph, machine)]
+    moved = {each for each, _ in programs[0].staged_inputs}
+    assert "images" in moved
+    assert all(not moved & program.inputs.keys() for program in programs[1:])
+    assert chip.dealt_images(programs) == 2 * chips
+    check_chips(c, chips, cores, late)
+
+
+def test_only_large_inputs_go_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not emit(plans("lenet", 4, 5)[0], 0).staged_inputs
+    monkeypatch.setattr(deliver, "LEAST_INPUT", 64)
+    graph, machine = network("lenet", 4).graph, machine_of("spin3", 4, 5)
+    assert {name for name, _ in emit(plan_chips(graph, machine)[0], 0).staged_inputs} == {"images"}
+
+
+def test_the_checker_finds_pictures_that_do_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliver, "LEAST_INPUT", 64)
+    made = plan_chips(network("lenet", 4).graph, machine_of("spin3", 4, 5))
+    check_plans(made)
+
+    def without(call: Call) -> Call:
+        return replace(call, stores=tuple(move for move in call.stores if move.buffer != "input/images"))
+
+    begin = replace(made[2], deliveries=made[2].phases[:1])
+    wrong = replace(made[2], phases=(*changed(begin, without).deliveries, *made[2].phases[1:]))
+    with pytest.raises(PlanError, match="input/images of 64 bytes gets"):
+        check_exchanges([*made[:2], wrong, made[3]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import os
 import re
 import tempfile
@@ -12,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import torch
@@ -26,6 +28,10 @@ from spindl.model.remedies import OPERATIONS
 SAMPLE_BATCH = 3
 """Images in the sample that the module is run with. Not 1: torch.export takes that for a fixed size, and batch norm
 needs more than one value a channel."""
+
+DRAFT_SECONDS = 10.0
+"""Most seconds of an export with the branches that the sample takes. A loop whose length is a value may be long, and
+every round makes the expressions longer that torch.export follows."""
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 _OWN_FILE = __file__
@@ -56,7 +62,8 @@ def export_forward(module: nn.Module, sample: torch.Tensor) -> tuple[Exported | 
     """Export the forward of `module` as it stands (train or eval) for any number of images.
 
     Where the forward depends on values or on the batch size, a finding says so, and the export is repeated with the
-    branches that the sample takes, so that the operations behind them can be looked at too.
+    branches that the sample takes, so that the operations behind them can be looked at too, if that takes no more than
+    DRAFT_SECONDS.
     """
     try:
         with _quiet(), _without_forward_hooks(module):
@@ -68,7 +75,7 @@ def export_forward(module: nn.Module, sample: torch.Tensor) -> tuple[Exported | 
         with contextlib.suppress(Exception), _quiet(), _without_forward_hooks(module), _data_as_detach():
             return Exported(export(Whole(module), (sample,), dynamic_shapes=({0: Dim("batch")},))), ()
     try:
-        with _quiet(), _own_temporary_folder(), _without_forward_hooks(module):
+        with _quiet(DRAFT_SECONDS), _own_temporary_folder(), _without_forward_hooks(module):
             program = draft_export(Whole(module), (sample,), dynamic_shapes=({0: Dim("batch")},))
         return Exported(program, forced=True), (_explain(failure, _report_line(program)),)
     except Exception:
@@ -139,8 +146,8 @@ def _report_line(program: ExportedProgram) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Tracing prints and warns a lot; what matters becomes findings."""
+def _quiet(seconds: float = math.inf) -> Iterator[None]:
+    """Tracing prints and warns a lot; what matters becomes findings. TimeoutError after so many seconds."""
     disabled, cached = logging.root.manager.disable, torch.is_autocast_cache_enabled()
     logging.disable(logging.CRITICAL)
     # A weight cached by torch.autocast looks to the tracer like a tensor from nowhere.
@@ -151,7 +158,7 @@ def _quiet() -> Iterator[None]:
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()),
             torch.enable_grad(),
-            _full_stacks(),
+            _full_stacks(monotonic() + seconds),
         ):
             warnings.simplefilter("ignore")
             yield
@@ -161,11 +168,16 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _full_stacks() -> Iterator[None]:
-    """PyTorch records only frames named `forward`; keep the user's other functions too."""
+def _full_stacks(end: float) -> Iterator[None]:
+    """PyTorch records only frames named `forward`; keep the user's other functions too.
+
+    It does so for every operation, which is where TimeoutError is raised after an `end` on the monotonic clock.
+    """
     plain: Any = TracerBase._filter_traceback_frames
 
     def keep(tracer: TracerBase, stack: traceback.StackSummary) -> traceback.StackSummary:
+        if monotonic() > end:
+            raise TimeoutError("the forward takes too long to trace")
         wrapper = max((place for place, frame in enumerate(stack) if frame.filename == _OWN_FILE), default=-1)
         return traceback.StackSummary.from_list([f for f in stack[wrapper + 1 :] if not f.filename.startswith(_TORCH)])
 

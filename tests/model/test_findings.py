@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 from torch.utils.checkpoint import checkpoint
 
-from spindl.model import Finding, UnsupportedModel, capture, check, describe_findings
+from spindl.model import Finding, UnsupportedModel, capture, check, describe_findings, export
 from spindl.model.remedies import MODULES, OPERATIONS, remedy_for
 
 
@@ -556,6 +557,21 @@ class Everything(nn.Module):
         x = self.bn(x)
         x = x * 2  # line: scale
         return doubled(x)  # line: custom
+
+
+def rounds(self: nn.Module, x: Tensor) -> Tensor:
+    for _ in range(2000 + int(x.abs().max())):  # line: rounds
+        x = torch.relu(x)
+    return x
+
+
+def test_a_loop_as_long_as_a_value_is_not_followed_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.export would take many minutes for so many rounds, each longer than the one before."""
+    monkeypatch.setattr(export, "DRAFT_SECONDS", 0.5)
+    started = monotonic()
+    (finding,) = check(Net(rounds), (4,))
+    assert monotonic() - started < 60
+    assert (finding.operation, finding.source) == ("control flow on values", line_of("rounds"))
 
 
 def line_of(marker: str) -> str:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from spindl.machine.topology import XY
 from spindl.program.load import CoreResult
-from spindl.run.hosted.ways import Place, Stalled, suspects
+from spindl.run.hosted.ways import LinkTo, Place, Stalled, dead_links, suspects
 from spindl.run.interface import RunError
 
 SHOWN = 4
@@ -50,6 +50,7 @@ class MachineStopped(RunError):
         dropped: multicast packets that each chip's router dropped since the start of the run.
         silent: chips that do not answer the host.
         stalled: blocks of streams that did not arrive.
+        links: those that lead to silent chips.
     """
 
     def __init__(
@@ -61,14 +62,15 @@ class MachineStopped(RunError):
         where: str,
         stalled: Sequence[Stalled] = (),
         names: Mapping[Place, str] = _NO_NAMES,
+        links: Sequence[LinkTo] = (),
     ) -> None:
         """names: of the cores at the ends of streams, as messages call them."""
         self.cores, self.dropped, self.silent, self.stalled = tuple(cores), dict(dropped), tuple(silent), tuple(stalled)
-        self._names = names
+        self._names, self.links = names, tuple(links)
         super().__init__("\n".join([reason, *self.lines()]), where, REMEDY + self._leave_out())
 
     def _leave_out(self) -> str:
-        links = [[*xy, link] for xy, link in suspects(self.stalled)]
+        links = [[*xy, link] for xy, link in dead_links(self.links) or suspects(self.stalled)]
         if not links:
             return ""
         named = f"links {', '.join(map(str, links))}" if len(links) > 1 else f"link {links[0]}"
@@ -79,7 +81,10 @@ class MachineStopped(RunError):
 
     def lines(self) -> list[str]:
         """The post-mortem: chips without an answer, first errors, cores that did not come to an end, drops, texts."""
-        lines = [f"  chip {xy} does not answer" for xy in self.silent]
+        lines = []
+        for xy in self.silent:
+            lines.append(f"  chip {xy} does not answer")
+            lines += [f"    {each.text}" for each in self.links if each.silent == xy]
         failed = [core for core in self.cores if core.result is not None and core.result.error is not None]
         failed.sort(key=_rank)
         lines += [f"  {core.name}: {_error(core)}" for core in failed[:SHOWN]]

@@ -16,6 +16,7 @@ from spindl.program.load import ChipLoad, CoreName, Setting, chip_load
 from spindl.program.machine import ChipProgram, Place, relocated
 from spindl.program.schedule import Schedule, encode
 from spindl.run import chip
+from spindl.run.hosted.memories import Pieces
 from spindl.run.hosted.transfers import Piece
 from spindl.run.interface import RunError
 
@@ -64,22 +65,6 @@ def requests_saved(chips: Sequence[LoadedChip], graph: str) -> int:
     each = sum(requests(chip.graphs[graph].program.states.values()) for chip in chips[1:])
     staged = sum(-(-place.bytes // UDP_MESSAGE_MAX_SIZE) for _, place in first.program.staged)
     return each - staged - STARTING * sum(len(chip.names) for chip in chips)
-
-
-class Pieces:
-    """A chip's memory that keeps what is written, for one transfer of everything."""
-
-    def __init__(self, xy: XY, base: int) -> None:
-        self._xy, self._base = xy, base
-        self.pieces: list[Piece] = []
-
-    def read(self, address: int, size: int) -> bytes:
-        """Not there."""
-        raise NotImplementedError
-
-    def write(self, address: int, data: bytes) -> None:
-        """Keeps it."""
-        self.pieces.append((self._xy, self._base + address, data))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from time import monotonic, sleep
 from typing import TypeVar
@@ -18,9 +19,10 @@ from spindl.program.machine import ChipProgram
 from spindl.run import chip
 from spindl.run.hosted.errors import CoreLeft, MachineStopped
 from spindl.run.hosted.host import Core, Host, MachineError
-from spindl.run.hosted.loading import CORE_TIME_OUT, STATES, LoadedChip, Pieces, filled, lay_out, requests_saved
+from spindl.run.hosted.loading import CORE_TIME_OUT, STATES, LoadedChip, filled, lay_out, requests_saved
+from spindl.run.hosted.memories import Asked, Fetched, Pieces
 from spindl.run.hosted.transfers import Span
-from spindl.run.hosted.ways import Place, Stalled, stalled
+from spindl.run.hosted.ways import LinkTo, Place, Stalled, stalled
 from spindl.run.interface import RunError
 
 APPLICATION = 33
@@ -135,9 +137,15 @@ class LoadedMachine:
             MachineStopped: a core stops or does not answer in time, or a chip does not answer the host.
         """
         self._graph = graph
-        try:
+        with self._watched():
             self._count(count)
             self._run(graph, commit)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """If the machine does not answer meanwhile: MachineStopped, with what is found of it."""
+        try:
+            yield
         except MachineError as error:
             raise self._stopped(error.what) from error
 
@@ -267,7 +275,8 @@ class LoadedMachine:
             memory = Pieces(each.xy, loaded.base)
             put(loaded.program, memory)
             pieces += memory.pieces
-        self.host.write(pieces)
+        with self._watched():
+            self.host.write(pieces)
 
     def read_states(self, graph: str) -> dict[str, Value]:
         """The State: shards of all chips, all else from the first, as all hold the same."""
@@ -290,9 +299,10 @@ class LoadedMachine:
         spans: list[Span] = []
         for each in chips:
             loaded = each.graphs[graph]
-            get(loaded.program, _Asked(each.xy, loaded.base, spans))
-        data = iter(self.host.read(spans))
-        return [get(each.graphs[graph].program, _Fetched(data)) for each in chips]
+            get(loaded.program, Asked(each.xy, loaded.base, spans))
+        with self._watched():
+            data = iter(self.host.read(spans))
+        return [get(each.graphs[graph].program, Fetched(data)) for each in chips]
 
     # --- what is left ------------------------------------------------------------------------------------------------
 
@@ -325,7 +335,28 @@ class LoadedMachine:
             for xy, virtual, physical, result in self._results(here)
             if not of or (*xy, virtual) in of
         ]
-        return MachineStopped(reason, cores, self.dropped(here), silent, self.host.address, *self._stalled(cores))
+        links = self._links_to(silent)
+        left = self.dropped(here), silent, self.host.address
+        return MachineStopped(reason, cores, *left, *self._stalled(cores), links)
+
+    def _links_to(self, silent: Collection[XY]) -> list[LinkTo]:
+        """The links that lead to chips which do not answer, each tried from the chip at its other end.
+
+        Over one that works comes the begin of the record of the silent chip's first core, which names its chip.
+        """
+        records = {each.xy: (each.load.records[0], dict(each.load.writes)) for each in self.chips if each.xy in silent}
+        ways = [
+            ((place.x, place.y), link, there)
+            for place in self.topology.places
+            for link, there in enumerate(place.neighbours)
+            if there in records and (place.x, place.y) not in silent
+        ]
+        spans = [(xy, link, records[there][0], _FIELDS["regions"]) for xy, link, there in ways if there]
+        return [
+            LinkTo(xy, link, there, data == records[there][1][records[there][0]][: _FIELDS["regions"]])
+            for (xy, link, there), data in zip(ways, self.host.read_over_links(spans), strict=True)
+            if there
+        ]
 
     def _stalled(self, cores: Sequence[CoreLeft]) -> tuple[list[Stalled], dict[Place, str]]:
         """Blocks of streams that cores have waited for too long, and the names of all cores."""
@@ -356,40 +387,6 @@ def _check_fits(program: Program, places: list[XY], topology: Topology) -> None:
         dead = sorted({link for entry in entries for link in entry.links if there[xy].neighbours[link] is None})
         if dead:
             raise RunError(f"the plan sends over links {dead} of chip {xy}, which are dead", "machine", "plan anew")
-
-
-class _Asked:
-    """A memory that notes what is read of it, and holds zeros."""
-
-    def __init__(self, xy: XY, base: int, spans: list[Span]) -> None:
-        self._xy, self._base, self._spans = xy, base, spans
-
-    def read(self, address: int, size: int) -> bytes:
-        """Zeros."""
-        self._spans.append((self._xy, self._base + address, size))
-        return bytes(size)
-
-    def write(self, address: int, data: bytes) -> None:
-        """Not meant to be."""
-        raise NotImplementedError
-
-
-class _Fetched:
-    """A memory that gives what was fetched, in the order in which it was asked for."""
-
-    def __init__(self, data: object) -> None:
-        self._data = data
-
-    def read(self, address: int, size: int) -> bytes:
-        """The next piece."""
-        piece = next(self._data)  # type: ignore[call-overload]
-        assert isinstance(piece, bytes)
-        assert len(piece) == size
-        return piece
-
-    def write(self, address: int, data: bytes) -> None:
-        """Not meant to be."""
-        raise NotImplementedError
 
 
 __all__ = ["APPLICATION", "CORE_TIME_OUT", "LoadedMachine"]

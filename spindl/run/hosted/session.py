@@ -107,15 +107,13 @@ class HostedSession:
     @contextmanager
     def _moving(self) -> Iterator[None]:
         """Adds what moves over the host link to `usage`. If the machine fails meanwhile, what it holds is no State."""
-        from spindl.run.hosted.errors import MachineStopped
-        from spindl.run.hosted.host import MachineError
 
         assert self._running is not None
         host, usage = self._running.host, self.usage
         written, read, begun = host.bytes_written, host.bytes_read, monotonic()
         try:
             yield
-        except (MachineError, MachineStopped):
+        except RunError:
             self._stopped = True
             raise
         finally:

@@ -134,3 +134,25 @@ def suspects(found: Sequence[Stalled]) -> list[tuple[XY, int]]:
     counts = Counter(hop for each in found if len(each.ends) > 1 for hop in each.way.hops)
     most = max(counts.values(), default=0)
     return [hop for hop, count in counts.items() if count == most]
+
+
+@dataclass(frozen=True)
+class LinkTo:
+    """A link to a chip that does not answer the host: from where, by which, whether anything comes over it."""
+
+    chip: XY
+    link: int
+    silent: XY
+    works: bool
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        found = "its memory comes" if self.works else "nothing comes"
+        return f"link {self.link} ({LINK_NAMES[self.link]}) of chip {self.chip} to chip {self.silent}: {found} over it"
+
+
+def dead_links(found: Sequence[LinkTo]) -> list[tuple[XY, int]]:
+    """Links that brought nothing of a chip that answers over others: the chip works, they do not."""
+    alive = {each.silent for each in found if each.works}
+    return [(each.chip, each.link) for each in found if each.silent in alive and not each.works]

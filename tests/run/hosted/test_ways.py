@@ -106,3 +106,28 @@ def test_a_link_that_dies_between_steps_is_named(executor: str, served: Callable
     links = {xy: {link for entry in entries for link in entry.links} for xy, entries in router_entries(around).items()}
     assert len(links) == 4
     assert 2 not in links[1, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("link", [True, False])
+def test_a_link_without_which_the_host_does_not_reach_a_chip(link: bool, served: Callable[..., Machine]) -> None:
+    """SC&MP's own way from chip (0, 0) to (1, 0) is link 0. If it dies, chip (1, 0) is silent, but answers over its
+    other links: the link is named. If its cores die, links still bring its memory, and none is blamed."""
+    machine = served()
+    device, c = f"{machine.host}:4", case("thesis_convolution", steps=2)
+    program = planned(Program({"train": c.graph}, {}), "board", device)
+    with closing(open_session("board", program, State(c.state, Progress(0)), device=device)) as session:
+        session.step("train", c.inputs[0])
+        if link:
+            machine.chip(0, 0).write_register(DISABLED_LINKS, 1 << 0)
+        else:
+            place = [(place.x, place.y) for place in machine.topology.places].index((1, 0))
+            for core in range(18):
+                machine.native.halt(place, core)
+        with pytest.raises(MachineStopped) as caught:
+            session.step("train", c.inputs[1])
+    message = str(caught.value)
+    assert "chip (1, 0) does not answer" in message
+    assert ("link 0 (east) of chip (0, 0) to chip (1, 0): nothing comes over it" in message) == link
+    assert "link 5 (south) of chip (1, 1) to chip (1, 0): its memory comes over it" in message
+    assert ("link [0, 0, 0]" in message) == link

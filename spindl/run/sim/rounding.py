@@ -237,8 +237,8 @@ def _rounded(x: Tensor, shift: int, even: bool) -> tuple[Tensor, Statistic]:
     if x.is_floating_point() and x.device.type == "cpu" and 0 < shift <= EXACT_SHIFT and not even:
         # x * 2^-shift + 0.5 is exact: one pass makes it, and its extremes tell those of x
         total = torch.add(HALF.to(x.dtype), x, alpha=ldexp(1.0, -shift), out=x if x.is_contiguous() else None)
-        low, high = torch.aminmax(total)
-        largest = int(ldexp(max(float(high) - 0.5, 0.5 - float(low)), shift))
+        low, high = float(total.amin()), float(total.amax())  # two passes, and quicker than aminmax
+        largest = int(ldexp(max(high - 0.5, 0.5 - low), shift))
         return total.floor_(), largest
     magnitude = largest_magnitude(x)
     if x.is_floating_point():

@@ -187,17 +187,18 @@ def _larger(a: Statistic, b: Statistic) -> Statistic:
 def _weight_gradient(node: Node, target: Target, dy: SimValue, x: SimValue) -> Rounded:
     """The weight gradients of a few groups at a time, rounded and added up (below 2^31)."""
     exponent = dy.exponent + x.exponent
-    result = torch.empty(node.shape[1:], dtype=torch.int32, device=dy.data.device)
-    totals: dict[tuple[int, ...], tuple[tuple[int, ...], Tensor]] = {}  # axes, float64 sums of the rounded values
+    result = torch.zeros(node.shape[1:], dtype=torch.int32, device=dy.data.device)
+    # float64 sums of the rounded values; a smaller last group may be computed in another way, with other axes
+    totals: dict[tuple[int, int, int, int, tuple[int, ...]], Tensor] = {}
     statistics = _Statistics()
     for (_, part, lines, axes), wide in weight_gradient_parts(node, dy.data, x.data):
-        place = (part.start, part.stop, lines.start, lines.stop)
+        place = (part.start, part.stop, lines.start, lines.stop, axes)
         if place not in totals:
-            totals[place] = axes, torch.zeros(wide.shape[1:], dtype=torch.float64, device=wide.device)
-        total = totals[place][1]
+            totals[place] = torch.zeros(wide.shape[1:], dtype=torch.float64, device=wide.device)
+        total = totals[place]
         at_once = max(1, BLOCK // total.numel()) if wide.device.type == "cpu" else wide.shape[0]
         for first in range(0, wide.shape[0], at_once):
             total += statistics.round(wide[first : first + at_once], target, exponent).sum(0)
-    for (first, last, top, bottom), (axes, total) in totals.items():
-        result[first:last, :, top:bottom].permute(axes).copy_(total)
+    for (first, last, top, bottom, axes), total in totals.items():
+        result[first:last, :, top:bottom].permute(axes).add_(total.to(torch.int32))
     return statistics.rounded(SimValue(result, target.exponent), exponent)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spindl.graph.operations import WIDE, Value
 from spindl.number.rounding import clamp, limit, shift_right_half_even, shift_right_half_up
 from spindl.run.sim import rounding
-from spindl.run.sim.ops import contraction, digits, pieces
+from spindl.run.sim.ops import byte_convolution, contraction, digits, pieces
 from spindl.run.sim.ops.pieces import blocks
 from spindl.train.builder import Builder
 from tests.run.sim.cases import CASES, Draw
@@ -55,12 +55,28 @@ def test_a_piece_need_not_be_contiguous() -> None:
     assert (largest, clamped) == (600, sum(abs((v + 2) >> 2) > 127 for v in range(-600, 600)))
 
 
-MANNERS = ("small pieces", "short sums", "unstacked", "stacked", "bytes", "small pieces of bytes")
+MANNERS = (
+    "small pieces",
+    "short sums",
+    "unstacked",
+    "stacked",
+    "bytes",
+    "small pieces of bytes",
+    "convolutions of bytes",
+)
 
 
 @pytest.fixture(params=MANNERS)
 def manner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Ways in which large contractions work, forced on small ones."""
+    if request.param == "convolutions of bytes":
+        if not byte_convolution.available():
+            pytest.skip("no quick and exact convolutions of bytes here")
+        monkeypatch.setattr(byte_convolution, "FEWEST_PRODUCTS", 1)
+        monkeypatch.setattr(byte_convolution, "PIECE", 60)
+        monkeypatch.setattr(byte_convolution, "BLOCK", 20)
+        yield request.param
+        return
     if "bytes" in request.param:
         if not digits.available():
             pytest.skip("no quick and exact products of bytes here")

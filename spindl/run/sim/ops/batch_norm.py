@@ -13,6 +13,8 @@ from spindl.run.sim.values import SimValue
 
 SUMMED = 2**22
 """Most products of two int16 values whose sum stays within 2^52."""
+ADDED = 2**15
+"""Most int16 values that are summed in 32 bits."""
 
 
 def _sums(x: Tensor, y: Tensor | None) -> Tensor:
@@ -21,7 +23,11 @@ def _sums(x: Tensor, y: Tensor | None) -> Tensor:
     second = None if y is None else first if y is x else lanes(y)
     total = torch.zeros(first.shape[1], dtype=torch.int64, device=x.device)
     for part, columns in _parts(first):
-        block = float64(first[part, columns])
+        block = first[part, columns]
+        if second is None and len(block) <= ADDED:
+            total[columns] += block.sum(0, dtype=torch.int32)
+            continue
+        block = float64(block)
         if second is not None:
             block = block.mul_(block if second is first else float64(second[part, columns]))
         total[columns] += block.sum(0).to(torch.int64)

@@ -20,7 +20,7 @@ from torch import Tensor
 from spindl.graph.graph import Node
 from spindl.graph.ops.contraction import ALIGNMENT, taps
 from spindl.run.sim.ops import byte_convolution, digits
-from spindl.run.sim.ops.pieces import BLOCK, Pieces, channels_first, float64, in_pieces
+from spindl.run.sim.ops.pieces import BLOCK, Pieces, channels_first, empty, float64, in_pieces
 from spindl.run.sim.ops.table import implements
 from spindl.run.sim.rounding import Exact, as_tensor, shift_right_half_up
 from spindl.run.sim.values import SimValue
@@ -192,17 +192,30 @@ def _by_group(w: Tensor, groups: int) -> Tensor:
 
 @in_pieces("convolution_input_gradient")
 def convolution_input_gradient(node: Node, out: Tensor, dy: SimValue, w: SimValue) -> tuple[int, Pieces]:
-    """With stride 1 a convolution of dy with the weights turned round, else a sum over kernel positions."""
+    """A convolution of dy, with zeros for a stride, with the weights turned round; or a sum over kernel positions."""
     a: Any = node.attributes
     exponent = dy.exponent + w.exponent
-    if tuple(a["stride"]) != (1, 1):
-        return exponent, _spread(out, dy.data, _by_group(w.data, a["groups"]), a)
     reach = [d * (k - 1) for d, k in zip(a["dilation"], w.data.shape[2:], strict=True)]
     padding = tuple((r - p[0], r - p[1]) for r, p in zip(reach, a["padding"], strict=True))
     transposed = {"stride": (1, 1), "dilation": a["dilation"], "padding": padding, "groups": a["groups"]}
     by_group = w.data.flip(2, 3).reshape(a["groups"], -1, *w.data.shape[1:])
     turned = by_group.transpose(1, 2).flatten(0, 1)
-    return exponent, _convolved(out, dy.data, turned, transposed)
+    if tuple(a["stride"]) == (1, 1):
+        return exponent, _convolved(out, dy.data, turned, transposed)
+    found = None
+    if a["groups"] == 1 and min(reach) > 0 and all(before == after >= 0 for before, after in padding):
+        spaced = _spaced(out, dy.data, reach, padding, a["stride"])
+        found = byte_convolution.convolved(out, spaced, turned, transposed)
+    return exponent, found if found is not None else _spread(out, dy.data, _by_group(w.data, a["groups"]), a)
+
+
+def _spaced(out: Tensor, dy: Tensor, reach: Any, padding: Any, stride: Any) -> Tensor:
+    """dy with zeros between its rows and columns, and after them so many that equal padding gives `out`."""
+    size = [n + r - 2 * p[0] for n, r, p in zip(out.shape[2:], reach, padding, strict=True)]
+    spaced = empty((*dy.shape[:2], *size), torch.int16, dy.device).zero_()
+    taken = [slice(0, (n - 1) * step + 1, step) for n, step in zip(dy.shape[2:], stride, strict=True)]
+    spaced[:, :, taken[0], taken[1]] = dy
+    return spaced
 
 
 def _spread(out: Tensor, dy: Tensor, weight: Tensor, a: Any) -> Pieces:

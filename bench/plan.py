@@ -1,7 +1,8 @@
 """Predicted and emulated cycles of planned steps: python -m bench.plan [--phases] [--chips 1,4] [lenet5 resnet8 ...]
 
-Each step is planned, run on bare emulated chips of a SpiNN-3, compared with the simulator to the bit, and timed by the
-cores' step counters; the prediction includes the counting. A few dry passes before give sites the extents of the batch.
+Each step is planned, run on bare emulated chips of a SpiNN-3 (more than 4: of a SpiNN-5), compared with the simulator
+to the bit, and timed by the cores' step counters; the prediction includes the counting. A few dry passes before give
+sites the extents of the batch.
 It is the second step after the start: in the first one cores also check their schedules, and begin one after the other.
 Layers: cycles of all cores for a layer, forward, backward and update, waits for DMA included; layers with less than a
 hundredth of the step are left out, and so is the exchange of exponents at its begin and end.
@@ -127,7 +128,8 @@ def run(
     graph: Graph, state: Mapping[str, Value], inputs: Mapping[str, Value], chips: int, cores: int, steps: int = 2
 ) -> Outcome:
     """Plans a step, runs some on emulated chips, compares each with the simulator, times the last."""
-    plans = plan_chips(graph, machine_of("spin3", chips, cores))
+    board = "spin3" if chips <= 4 else "spin5"
+    plans = plan_chips(graph, machine_of(board, chips, cores))
     programs = [emit(plan, image().version) for plan in plans]
     memories = [HostMemory(program.bytes) for program in programs]
     for program, memory in zip(programs, memories, strict=True):
@@ -136,7 +138,7 @@ def run(
         chip.write_inputs(program, memory, inputs)
     setting = Setting(((SDRAM, CONTROL, True),), chips, 20_000)
     contents = [memory.bytes.tobytes() for memory in memories]
-    loaded = load_programs(image(), programs, contents, setting, emulate("spin3", connected=False))
+    loaded = load_programs(image(), programs, contents, setting, emulate(board, connected=False))
     simulator, held = Simulator(graph), dict(state)
     for step in range(1, steps + 1):
         for program, memory in zip(programs, memories, strict=True) if step > 1 else ():
@@ -215,9 +217,10 @@ def main() -> None:
     print(HEADER)
     for name, batch in CASES:
         for count in chips if not names or name in names else ():
-            for cores in (1, 4, 16) if count == 1 else (4, 16):
-                found = measure(name, batch, count, cores)
-                print(line(name, batch, found), flush=True)
+            images = max(batch, count)
+            for cores in (1, 4, 16) if count == 1 else (4, 16) if count <= 4 else (5,):
+                found = measure(name, images, count, cores)
+                print(line(name, images, found), flush=True)
                 if "--phases" in words:
                     print("\n".join(phase_lines(found)), flush=True)
 

@@ -29,6 +29,13 @@ OF_A_STEP, OF_A_LAYER = 0.10, 0.20
         *[pytest.param("mlp", 8, 1, cores, marks=pytest.mark.slow) for cores in (1, 4, 16)],
         *[pytest.param("lenet5", batch, 1, cores, marks=pytest.mark.slow) for batch in (8, 32) for cores in (1, 4, 16)],
         *[pytest.param("resnet8", 8, 1, cores, marks=pytest.mark.slow) for cores in (1, 4, 16)],
+        *[
+            pytest.param(name, 8, chips, cores, marks=pytest.mark.slow)
+            for name in ("mlp", "conv1d", "lenet5", "resnet8")
+            for chips in (2, 4)
+            for cores in (4, 16)
+        ],
+        *[pytest.param(name, 16, 16, 5, marks=pytest.mark.slow) for name in ("mlp", "conv1d", "lenet5")],
     ],
 )
 def test_steps_take_what_was_foreseen(name: str, batch: int, chips: int, cores: int) -> None:

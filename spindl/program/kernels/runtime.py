@@ -1,7 +1,7 @@
 """Kernels that the runtime itself brings: words about in DTCM, streams between cores.
 
 `send`, `listen` and `receive` exist on the cores only. A block goes from one core to up to 32 receivers: each of them
-has called `listen` (before or after the first packets: what came too early is asked for again). A block is acknowledged
+has called `listen` (`send` waits for that, two milliseconds at most; then words are asked for). A block is acknowledged
 when all of it is there and its checksum is right: at once if its core is in `send`, `listen` or `receive`, so that all
 cores of a ring may send at the same time. `receive` only waits for that; `send` returns when all have acknowledged.
 """

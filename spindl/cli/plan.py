@@ -103,7 +103,10 @@ def _predict(request: Request) -> None:
     started = perf_counter()
     chip = chip_of(graph)
     lines = lines_of(chip, machine)
-    console.print(f"planned in {perf_counter() - started:.2f} s", markup=False, highlight=False)
+    planned, started = perf_counter() - started, perf_counter()
+    check_plan(chip.planned.plan)
+    checked = perf_counter() - started
+    console.print(f"planned in {planned:.2f} s, checked in {checked:.2f} s", markup=False, highlight=False)
     if request.show:
         lines += ["the longest phases: seconds, of which kernels", *layer_lines(chip)]
     for line in lines:

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from spindl.plan.deal import Placed
@@ -117,7 +116,8 @@ class _Memory:
         words, pitch = move.bytes // 4, move.buffer_pitch // 4
         if move.rows == 1 or pitch == words:
             return array[start : start + move.rows * words]
-        return as_strided(array[start:], (move.rows, words), (pitch * array.itemsize, array.itemsize))
+        size = array.itemsize
+        return np.ndarray((move.rows, words), array.dtype, array, start * size, (pitch * size, size))
 
     def check(self) -> None:
         """Walks through all phases."""

@@ -7,15 +7,17 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from torch import nn
 
 from spindl.graph.graph import Graph, GraphError, Node
 from spindl.graph.interpreter import interpret
 from spindl.graph.operations import Value
+from spindl.model import capture
 from spindl.run.interface import RunError
 from spindl.run.sim import Simulator
 from spindl.run.sim.compiler import compile_graph
 from spindl.run.sim.values import to_host
-from spindl.train import Formats, Loss, ParameterGroup, evaluation_graph, initial_state, training_graph
+from spindl.train import Formats, Loss, ParameterGroup, evaluation_graph, initial_state, layers_graph, training_graph
 from spindl.train.optimizers import scalar
 from tests.networks import byte_batch
 from tests.run.sim.support import VECTOR_PATHS, assert_equal
@@ -132,3 +134,26 @@ def test_inner_values_can_be_looked_at(group: str) -> None:
     looked_at = {f"inner/{i}": i for op in inner for i in graph.find(op)}
     graph = replace(graph, outputs={**graph.outputs, **looked_at})
     follow(Simulator(graph), graph, state, shape, 2)
+
+
+def test_a_linear_layer_with_more_outputs_than_a_product_had() -> None:
+    """Its bias is added to all outputs of a piece of the batch at once, on every path."""
+    forward = capture(nn.Sequential(nn.Linear(600, 300)), (600,))
+    graph = layers_graph(forward, (ParameterGroup("sgd", ("0.weight", "0.bias")),), Formats(), 4)
+    generator = np.random.default_rng(0)
+    parameters = {"0.weight": generator.normal(0, 0.1, (300, 600)), "0.bias": generator.normal(0, 1, 300)}
+    state = initial_state(graph, {name: value.astype(np.float32) for name, value in parameters.items()})
+    inputs = scalars(0)
+    for node in graph.nodes:
+        if node.op == "input" and node.format.kind == "int32":
+            name = str(node.attributes["name"])
+            inputs[name] = Value(generator.integers(-(1 << 18), 1 << 18, node.shape), -16)
+    expected = interpret(graph, state, inputs)[:2]
+    for path in ("torch", None):
+        simulator = Simulator(graph, vector_path=path)
+        found = simulator.run(simulator.load(state), inputs)
+        for mine, theirs in zip(found, expected, strict=True):
+            for name, value in theirs.items():
+                host = to_host(mine[name])
+                assert host.exponent == value.exponent, (path, name)
+                assert np.array_equal(host.mantissa, value.mantissa), (path, name)

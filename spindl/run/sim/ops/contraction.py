@@ -182,7 +182,7 @@ def _convolved_by_digits(out: Tensor, x: Tensor, w: Tensor, a: Any) -> Pieces | 
         return None
     target = channels_first(out)
     found = digits.convolved(*operands, tuple(out.shape[2:]), a)
-    return ((target[filters, images], exact) for images, filters, exact in found)
+    return ((target[:, images], exact) for images, exact in found)
 
 
 def _by_group(w: Tensor, groups: int) -> Tensor:

@@ -33,8 +33,6 @@ PATCH_BYTES = 1 << 21
 """The same for convolutions."""
 FEWEST_FILTERS = 32
 """A convolution with fewer filters is as quick in float64: cutting and copying the pictures costs the same for all."""
-FILTERS = 256
-"""Most filters of a product."""
 
 
 @cache
@@ -100,8 +98,8 @@ def joined(high: Tensor, middle: Tensor, low: Tensor, terms: int, x: Digits, y: 
     return middle.to(torch.float64).add_(high, alpha=256).mul_(256).add_(low)
 
 
-def convolved(x: Digits, w: Digits, outputs: tuple[int, ...], a: Any) -> Iterator[tuple[slice, slice, Exact]]:
-    """The exact sums of a convolution: images, filters, (filters, images, OH, OW).
+def convolved(x: Digits, w: Digits, outputs: tuple[int, ...], a: Any) -> Iterator[tuple[slice, Exact]]:
+    """The exact sums of a convolution: images, (filters, images, OH, OW).
 
     Each output's patch lies in one row, channels innermost: then copying runs over KW * C bytes, and the products need
     not arrange the patches once more.
@@ -114,15 +112,14 @@ def convolved(x: Digits, w: Digits, outputs: tuple[int, ...], a: Any) -> Iterato
     """
     images, filters, terms, places = len(x.values), len(w.values), prod(w.values.shape[1:]), prod(outputs)
     pixels = channels_last(x.values)
-    at_once = max(1, PATCH_BYTES // (2 * places * (terms + 6 * min(filters, FILTERS))))
-    for line in range(0, filters, FILTERS):
-        lines = _lines(channels_last(w.values[line : line + FILTERS]))
-        for first in range(0, images, at_once):
-            part = slice(first, min(first + at_once, images))
-            seen = _patches(_padded(pixels[part], a["padding"]), tuple(w.values.shape[2:]), outputs, a)
-            sums = torch._int_mm(lines, seen.reshape(-1, 2 * terms).t())
-            high, middle, low = sums.view(3, -1, part.stop - first, *outputs).unbind()
-            yield part, slice(line, line + FILTERS), joined(high, middle, low, terms, x, w)
+    at_once = max(1, PATCH_BYTES // (2 * places * (terms + 6 * filters)))
+    lines = _lines(channels_last(w.values))
+    for first in range(0, images, at_once):
+        part = slice(first, min(first + at_once, images))
+        seen = _patches(_padded(pixels[part], a["padding"]), tuple(w.values.shape[2:]), outputs, a)
+        sums = torch._int_mm(lines, seen.reshape(-1, 2 * terms).t())
+        high, middle, low = sums.view(3, -1, part.stop - first, *outputs).unbind()
+        yield part, joined(high, middle, low, terms, x, w)
 
 
 def _lines(weights: Tensor) -> Tensor:

@@ -26,6 +26,15 @@ PLANNED = ("emu", "board")
 _PLANNER = ("graph", "machine", "number", "plan", "program")
 
 
+def placed(executor: str, device: str, machine: str | None) -> tuple[str, str | None]:
+    """Where a session is opened, and the machine to plan for: a device that is no "cpu" names the machine of executors
+    that need one."""
+    if executor not in PLANNED:
+        return device, machine
+    name = machine or ("spin3" if device == "cpu" else device)
+    return name, name
+
+
 def target_machine(device: str, cores: int | None = None) -> Machine:
     """A machine with those of its chips and cores that are used.
 

@@ -32,7 +32,7 @@ from spindl.infer.evaluation import (
 )
 from spindl.infer.examples import Examples, read_examples, step_inputs
 from spindl.model import capture
-from spindl.planning import PLANNED, planned
+from spindl.planning import placed, planned
 from spindl.program import (
     CheckpointFolder,
     Program,
@@ -165,8 +165,8 @@ class Trainer:
         self.loss, self.formats = read_loss(loss), formats or Formats()
         self.batch_size, self.epochs, self.seed = batch_size, epochs, seed
         self.run_dir = Path(run_dir).expanduser() if run_dir is not None else None
-        self.executor, self.threads, self.machine = executor, threads, machine
-        self.device = machine or device if executor in PLANNED else device
+        self.executor, self.threads = executor, threads
+        self.device, self.machine = placed(executor, device, machine)
         self._schedule_interval = schedule_interval
         self._resume, self._keep, self._fill_last = resume, keep, fill_last
         self._checkpoint_seconds, self._checkpoint_steps = checkpoint_seconds, checkpoint_steps

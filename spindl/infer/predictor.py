@@ -19,7 +19,7 @@ from spindl.graph.operations import Value
 from spindl.infer.evaluation import DRY_PASSES, EVALUATE, calibrate, measuring, predict_batches
 from spindl.infer.examples import Examples, read_examples, step_inputs
 from spindl.machine import parse_machine
-from spindl.planning import PLANNED, planned
+from spindl.planning import PLANNED, placed, planned
 from spindl.program import CheckpointFolder, Program, ProgramError, Progress, State, load_program
 from spindl.program.plain import from_plain
 from spindl.run import Session, open_session
@@ -105,9 +105,8 @@ class Predictor:
         machine: str | None = None,
         threads: int | None = None,
     ) -> None:
-        where = machine or device if executor in PLANNED else device
+        where, self._machine = placed(executor, device, machine)
         self._where: dict[str, Any] = {"device": where, "threads": threads}
-        self._machine = machine
         self._executor, self._batch = executor, batch_size
         self._open: tuple[Session, Program] | None = None
         self._keeps = False

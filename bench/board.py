@@ -132,8 +132,9 @@ def run_bare(name: str, chips: int, steps: int, images: int = 1, device: str = "
         for program, memory in both:
             chip.write_contents(program, memory)
             chip.write_states(program, memory, simulator.state())
-            chip.write_inputs(program, memory, inputs)
         for number in range(steps):
+            for program, memory in both:
+                chip.write_inputs(program, memory, inputs)
             started = perf_counter()
             data = [memory.read(0, program.bytes) for program, memory in both]
             setting = Setting(((SDRAM, CONTROL, True),), chips, 3000, step_counters=False)

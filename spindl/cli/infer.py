@@ -18,7 +18,7 @@ from spindl.data import NORMALISATION, CorruptFileError, Dataset, open_dataset
 from spindl.data.augment import for_evaluation
 from spindl.data.decode import decode_image
 from spindl.infer.predictor import Predictor
-from spindl.planning import PLANNED
+from spindl.planning import placed
 
 TOP = 5
 _PHOTO_SIDE = 160
@@ -47,7 +47,7 @@ class Request:
 def run(request: Request) -> None:
     """Print the most likely classes, and for data with labels the accuracy."""
     console = output()
-    where = request.machine or "spin3" if request.executor in PLANNED else request.device
+    where, _ = placed(request.executor, request.device, request.machine)
     console.print(f"executor {request.executor} ({where})", markup=False, highlight=False)
     dataset = _dataset(request) if request.data else None
     with _predictor(request, dataset) as predictor:

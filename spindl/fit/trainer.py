@@ -229,7 +229,8 @@ class Trainer:
             if self.run_dir is not None:
                 stack.enter_context(locked(self.run_dir))
                 checkpoints = CheckpointFolder(self.run_dir / CHECKPOINTS, self._keep)
-                self._plan()
+            self._plan()  # raises before anything is written
+            if self.run_dir is not None and checkpoints is not None:
                 self._prepare_folder(self.run_dir, checkpoints, display)
                 writer = stack.enter_context(closing(RecordWriter(self.run_dir / LOG)))
                 sinks.append(writer.write)
@@ -237,8 +238,6 @@ class Trainer:
                     write, close = tensorboard_sink(self.run_dir / "tensorboard", self.state.progress.step)
                     stack.callback(close)
                     sinks.append(write)
-            else:
-                self._plan()
             past = epoch_records(read_rows(self.run_dir / LOG)) if self.run_dir is not None else ()
             session = stack.enter_context(closing(self._open()))
             stopping = stack.enter_context(noted_signals())

@@ -48,3 +48,21 @@ def write_atomically(path: Path, content: bytes) -> None:
             sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what `write_atomically` left in a folder when its process was killed; files of living ones stay."""
+    for path in folder.glob(".*.tmp"):
+        process = path.name.removesuffix(".tmp").rpartition(".")[2]
+        if process.isdecimal() and not _lives(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True

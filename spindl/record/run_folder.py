@@ -12,12 +12,15 @@ from pathlib import Path
 from types import FrameType
 
 from spindl.program import RunFolderError
-from spindl.program.files import disk_errors
+from spindl.program.files import disk_errors, remove_leftovers
 
 
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """The run folder, made if need be, for this process alone. Raises RunFolderError."""
+    """The run folder, made if need be, for this process alone; what a killed one left half-written is removed.
+
+    Raises RunFolderError.
+    """
     with disk_errors(run_dir):
         run_dir.mkdir(parents=True, exist_ok=True)
         file = (run_dir / "lock").open("w")
@@ -28,6 +31,8 @@ def locked(run_dir: Path) -> Iterator[None]:
             raise RunFolderError(
                 "another run is writing here", str(run_dir), "wait for it, or choose another --run-dir"
             ) from error
+        with disk_errors(run_dir):
+            remove_leftovers(run_dir)
         yield
 
 

@@ -97,18 +97,24 @@ BOTH_WAYS = [*SEND, ((THERE, 0), (HERE, 0))]
 BESIDE = [*SEND, ((THERE, 1), (HERE, 1))]
 CORNERS = ((0, 0), (1, 0), (1, 1), (0, 1))
 RING = [((xy, 0), (CORNERS[(place + 1) % 4], 0)) for place, xy in enumerate(CORNERS)]
+AGAINST = [((xy, 1), (CORNERS[(place - 1) % 4], 1)) for place, xy in enumerate(CORNERS)]
 
 
 @pytest.mark.parametrize(("flows", "word"), [
     pytest.param(SEND, costs.SEND_WORD, id="send"),
     pytest.param(BESIDE, costs.SEND_WORD, id="another core receives"),
     pytest.param(BOTH_WAYS, costs.PASS_ON_WORD, id="both ways"),
-    pytest.param(RING, costs.PASS_ON_WORD, id="ring of four"),
+    pytest.param(RING + AGAINST, costs.PASS_ON_WORD, id="two rings of four"),
 ])  # fmt: skip
 def test_cycles_of_a_word(image: Image, flows: list[tuple[Place, Place]], word: int) -> None:
-    """PASS_ON_WORD is that of four rings at once, whose packets wait for each other in the routers; here goes one."""
     found = (per_block(image, flows, 1000) - per_block(image, flows, 100)) / 900
-    assert found == pytest.approx(word, rel=0.05 if word == costs.SEND_WORD else 0.12)
+    assert found == pytest.approx(word, rel=0.1)
+
+
+def test_a_ring_alone_is_a_little_quicker(image: Image) -> None:
+    """PASS_ON_WORD is that of rings that go on at once, as plans have them: their packets wait for each other."""
+    found = (per_block(image, RING, 1000) - per_block(image, RING, 100)) / 900
+    assert 0.85 * costs.PASS_ON_WORD < found < costs.PASS_ON_WORD
 
 
 def test_declared_cycles(image: Image) -> None:

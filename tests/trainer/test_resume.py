@@ -182,6 +182,17 @@ def kill_soon(process: subprocess.Popen[bytes], run_dir: Path, generator: random
         time.sleep(0.001)
 
 
+def test_halves_of_files_that_a_killed_process_left_are_removed(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left, living = (tmp_path / f".weights.safetensors.{pid}.tmp" for pid in (dead.pid, os.getppid()))
+    for path in (left, living):
+        path.write_bytes(b"half")
+    trainer(epochs=1, run_dir=tmp_path).fit()
+    assert not left.exists()
+    assert living.exists()
+
+
 @pytest.mark.parametrize(
     ("writes", "kills"), [((3,), 2), pytest.param((1, 2, 4, 5), 8, marks=pytest.mark.slow)], ids=["few", "many"]
 )

@@ -1,5 +1,8 @@
 """Predicted and emulated cycles of planned steps: python -m bench.plan [--phases] [--chips 1,4] [lenet5 resnet8 ...]
 
+--exchanges prints what exchanges between chips take and how much of that lies beside other work, as foreseen, with
+each exchange in one phase and with the pass `overlap`, and emulates both.
+
 Each step is planned, run on bare emulated chips of a SpiNN-3 (more than 4: of a SpiNN-5), compared with the simulator
 to the bit, and timed by the cores' step counters; the prediction includes the counting. A few dry passes before give
 sites the extents of the batch.
@@ -25,8 +28,9 @@ from spindl.graph import Graph
 from spindl.graph.operations import Value
 from spindl.model import capture, load_model
 from spindl.plan import Plan, emit, plan_chips
-from spindl.plan.cost import forecast
+from spindl.plan.cost import Forecast, forecast
 from spindl.plan.machine import machine_of
+from spindl.plan.overlap import exchange_cycles
 from spindl.program.image import Image, load_image
 from spindl.program.load import Setting
 from spindl.report.agreement import layer_differences
@@ -110,6 +114,7 @@ class Outcome:
     plan: Plan
     modelled: StepReport
     measured: StepReport
+    foreseen: Forecast
 
     @property
     def cycles(self) -> tuple[float, float]:
@@ -125,11 +130,17 @@ class Outcome:
 
 
 def run(
-    graph: Graph, state: Mapping[str, Value], inputs: Mapping[str, Value], chips: int, cores: int, steps: int = 2
+    graph: Graph,
+    state: Mapping[str, Value],
+    inputs: Mapping[str, Value],
+    chips: int,
+    cores: int,
+    steps: int = 2,
+    overlap: bool = True,
 ) -> Outcome:
     """Plans a step, runs some on emulated chips, compares each with the simulator, times the last."""
     board = "spin3" if chips <= 4 else "spin5"
-    plans = plan_chips(graph, machine_of(board, chips, cores))
+    plans = plan_chips(graph, machine_of(board, chips, cores), overlap)
     programs = [emit(plan, image().version) for plan in plans]
     memories = [HostMemory(program.bytes) for program in programs]
     for program, memory in zip(programs, memories, strict=True):
@@ -162,7 +173,7 @@ def outcome(plans: Sequence[Plan], done: Result, first: bool) -> Outcome:
     counters = {xy: [core.steps for core in cores] for xy, cores in done.cores.items()}
     foreseen = forecast(plans[0], counted=True, first=first)
     modelled = step_report(plans[0], "train", Origin("modelled", "plan"), predicted_times(plans[0], foreseen))
-    return Outcome(plans[0], modelled, measured_report(plans, counters, "emu"))
+    return Outcome(plans[0], modelled, measured_report(plans, counters, "emu"), foreseen)
 
 
 def _same(found: Mapping[str, Value], wanted: Mapping[str, Value]) -> None:
@@ -171,14 +182,14 @@ def _same(found: Mapping[str, Value], wanted: Mapping[str, Value]) -> None:
         assert np.array_equal(found[key].mantissa, value.mantissa), key
 
 
-def measure(name: str, batch: int, chips: int, cores: int) -> Outcome:
+def measure(name: str, batch: int, chips: int, cores: int, overlap: bool = True) -> Outcome:
     """A step of a network."""
     graph, state = graph_of(name, batch)
     inputs, simulator = inputs_of(graph, batch), Simulator(graph)
     for _ in range(DRY_PASSES):
         updates = simulator.run(simulator.load(state), inputs)[1]
         state |= {key: to_host(value) for key, value in updates.items() if key.startswith("site/")}
-    return run(graph, state, inputs, chips, cores)
+    return run(graph, state, inputs, chips, cores, overlap=overlap)
 
 
 HEADER = """| network | batch | chips | cores | phases | SDRAM bytes | predicted | emulated | difference | worst layer |
@@ -205,6 +216,21 @@ def phase_lines(o: Outcome) -> list[str]:
     return rows
 
 
+COLUMNS = ("network", "batch", "chips", "cores", *2 * ("exchanges", "beside others", "predicted", "emulated"), "fewer")
+EXCHANGES = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
+
+
+def exchanges_line(name: str, batch: int, chips: int, cores: int) -> str:
+    """A row of the table of exchanges."""
+    cells, emulated = [name, str(batch), str(chips), str(cores)], []
+    for overlap in (False, True):
+        found = measure(name, batch, chips, cores, overlap)
+        every, longer = exchange_cycles(found.plan, found.foreseen.walk)
+        cells += [f"{every:,}", f"{1 - longer / max(1, every):.0%}", *(f"{each:,.0f}" for each in found.cycles)]
+        emulated.append(found.cycles[1])
+    return f"| {' | '.join(cells)} | {1 - emulated[1] / emulated[0]:.1%} |"
+
+
 def main() -> None:
     """Print the table."""
     words = sys.argv[1:]
@@ -214,11 +240,15 @@ def main() -> None:
         chips = [int(n) for n in words[at + 1].split(",")]
         del words[at : at + 2]
     names = [word for word in words if not word.startswith("-")]
-    print(HEADER)
+    exchanges = "--exchanges" in words
+    print(EXCHANGES if exchanges else HEADER)
     for name, batch in CASES:
         for count in chips if not names or name in names else ():
             images = max(batch, count)
             for cores in (1, 4, 16) if count == 1 else (4, 16) if count <= 4 else (5,):
+                if exchanges:
+                    print(exchanges_line(name, images, count, cores), flush=True)
+                    continue
                 found = measure(name, images, count, cores)
                 print(line(name, images, found), flush=True)
                 if "--phases" in words:

@@ -13,8 +13,9 @@ moves (a reshape that changes no order, relu inside a rounding).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from spindl.graph.graph import Graph, Node
 from spindl.plan.errors import PlanError
@@ -61,6 +62,21 @@ class Rounding:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Some turns of an exchange around the rings: those before and behind are made in other phases.
+
+    Attributes:
+        first: number of the first turn.
+        stop: the one behind the last; None: up to the end.
+        words: of a block, at most.
+    """
+
+    first: int
+    stop: int | None
+    words: int
+
+
+@dataclass(frozen=True)
 class Job:
     """Nodes that are computed together.
 
@@ -71,6 +87,7 @@ class Job:
         writes: homes of the values it leaves in memory.
         rounding: of kinds "rounding" and "loss".
         first: jobs whose tiles it makes just before its own, so that they are not loaded again.
+        part: of kinds "reduce" and "gather": which turns are made; None: all.
     """
 
     kind: str
@@ -79,6 +96,7 @@ class Job:
     writes: tuple[int, ...]
     rounding: Rounding | None = None
     first: tuple[Job, ...] = ()
+    part: Part | None = None
 
 
 @dataclass
@@ -311,7 +329,7 @@ def operands(node: Node) -> tuple[int, ...]:
     return _operands(node)
 
 
-def dependencies(graph: Graph, jobs: tuple[Job, ...] | list[Job], homes: Mapping[int, int]) -> list[set[int]]:
+def dependencies(graph: Graph, jobs: Sequence[Job], homes: Mapping[int, int]) -> list[set[int]]:
     """For each job the jobs that must be done before it: producers, and earlier readers of state that it overwrites."""
     makers: dict[int, list[int]] = {}  # in their order: a sum, its total, its exchange
     for number, job in enumerate(jobs):
@@ -354,9 +372,19 @@ def ordered(graph: Graph, jobs: list[Job], homes: Mapping[int, int]) -> tuple[Jo
     return tuple(jobs[number] for number in done)
 
 
-def levels(graph: Graph, jobs: tuple[Job, ...], homes: Mapping[int, int]) -> list[int]:
-    """For each job the phase it can run in, from 0: one behind the last that it needs."""
+def levels(
+    graph: Graph,
+    jobs: Sequence[Job],
+    homes: Mapping[int, int],
+    at_least: Mapping[int, int] = MappingProxyType({}),
+) -> list[int]:
+    """For each job the phase it can run in, from 0: one behind the last that it needs.
+
+    Args:
+        graph, jobs, homes: what is computed; each job stands behind those that it needs.
+        at_least: by number of a job, a phase before which it is not to run.
+    """
     result: list[int] = []
-    for needed in dependencies(graph, jobs, homes):
-        result.append(max((result[number] + 1 for number in needed), default=0))
+    for number, needed in enumerate(dependencies(graph, jobs, homes)):
+        result.append(max((at_least.get(number, 0), *(result[other] + 1 for other in needed))))
     return result

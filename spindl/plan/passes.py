@@ -4,6 +4,7 @@ share      several chips: the chip's part of the batch, its shards of weights, w
 jobs       nodes that are computed together; homes of values (where nothing moves)
 join       jobs on elements that follow each other on the same tiles
 levels     the phase of each job: one behind the last that it needs; narrowed weights go round just before their use
+overlap    several chips: exchanges around rings cut into parts, beside the work of several phases
 numbers    sites, words of state; states, inputs and constants get their buffers
 tiles      each job becomes tasks: cuts of its result that fit a core
 ends       the first phase fills the tables of exponents, the last ones bring them back to the State
@@ -23,6 +24,7 @@ from types import MappingProxyType
 
 from spindl.graph.graph import Graph
 from spindl.plan import ends
+from spindl.plan.cost import forecast, total_cycles
 from spindl.plan.deal import Placed, deal, place_regions
 from spindl.plan.deliver import (
     STAGED_INPUTS,
@@ -42,6 +44,7 @@ from spindl.plan.layout import ELEMENT_BYTES, aligned, element_bytes, value_byte
 from spindl.plan.machine import Machine
 from spindl.plan.memory import Life, lives
 from spindl.plan.network import network_of
+from spindl.plan.overlap import EXCHANGES, beside_others
 from spindl.plan.plan import Phase, Plan
 from spindl.plan.same import Known, placed, tasks_of
 from spindl.plan.share import Shard, gathers_late, shards_of, share_of, with_exchanges
@@ -50,24 +53,25 @@ from spindl.plan.task import Task
 _WHOLE: Mapping[int, Shard] = MappingProxyType({})
 
 
-def plan_step(graph: Graph, machine: Machine, chip: int = 0) -> Plan:
+def plan_step(graph: Graph, machine: Machine, chip: int = 0, overlap: bool = True) -> Plan:
     """The plan of one step for one of the machine's chips.
 
     Args:
         graph: for the whole batch.
         machine: with the number of chips that share it.
         chip: number of the chip, which has the images chip * share up to (chip + 1) * share - 1.
+        overlap: False leaves each exchange in one phase, to see what the pass of that name gains.
 
     Raises:
         PlanError: an op that no kernel computes.
         TooLarge: something that fits no core, or all of it no chip.
     """
-    return _plan(_prepared(graph, machine), machine, chip, Known())
+    return _plan(_prepared(graph, machine, overlap), machine, chip, Known())
 
 
-def plan_chips(graph: Graph, machine: Machine) -> tuple[Plan, ...]:
+def plan_chips(graph: Graph, machine: Machine, overlap: bool = True) -> tuple[Plan, ...]:
     """The plans of all chips, each as `plan_step` makes it; what is the same on all is planned once."""
-    prepared, known = _prepared(graph, machine), Known()
+    prepared, known = _prepared(graph, machine, overlap), Known()
     return tuple(_plan(prepared, machine, chip, known) for chip in range(machine.chips))
 
 
@@ -81,13 +85,25 @@ class _Prepared:
     phase_of: Sequence[int]
 
 
-def _prepared(graph: Graph, machine: Machine) -> _Prepared:
-    """What all chips have in common."""
+def _prepared(graph: Graph, machine: Machine, overlap: bool) -> _Prepared:
+    """What all chips have in common; exchanges beside other work, if the step is predicted to be shorter then."""
     graph = share_of(graph, machine.chips)
     jobs, homes = find_jobs(graph)
     jobs = join_jobs(graph, jobs, homes)
-    jobs = with_exchanges(graph, jobs, machine.chips, shards_of(graph, homes, machine.chips, 0))
-    return _Prepared(graph, jobs, homes, gathers_late(jobs, levels(graph, jobs, homes)))
+    shards = shards_of(graph, homes, machine.chips, 0)
+    jobs = with_exchanges(graph, jobs, machine.chips, shards)
+    whole = _Prepared(graph, jobs, homes, gathers_late(jobs, levels(graph, jobs, homes)))
+    if not overlap or not any(job.kind in EXCHANGES for job in jobs):
+        return whole
+    foreseen = forecast(_plan(whole, machine, 0, Known()))
+    draft = machine_draft(graph, homes, machine, 0, shards)
+    parts = beside_others(graph, homes, jobs, whole.phase_of, draft, foreseen.walk)
+    cut = _Prepared(graph, parts[0], homes, parts[1])
+    try:
+        shorter = total_cycles(forecast(_plan(cut, machine, 0, Known())).phases) < total_cycles(foreseen.phases)
+    except TooLarge:  # gradients stay longer
+        return whole
+    return cut if shorter else whole
 
 
 def _plan(prepared: _Prepared, machine: Machine, chip: int, known: Known) -> Plan:

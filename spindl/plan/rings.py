@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
+from spindl.plan.ask import cycles
 from spindl.plan.draft import Draft, Stored
 from spindl.plan.jobs import Job
 from spindl.plan.layout import aligned, element_bytes
@@ -20,7 +21,7 @@ from spindl.plan.network import RINGS, neighbour, ring_core, ring_stream
 from spindl.plan.share import Shard, all_shards
 from spindl.plan.task import At, Call, Move, Regions, Task, pieces, shares
 from spindl.plan.tiles.channels import load_part_sums
-from spindl.program.costs import PASS_ON_WORD, gap
+from spindl.program.costs import GAP, gap, step, stream
 
 BLOCK_WORDS = 1000
 """Of a block, at most (the stream's limit is 1,023)."""
@@ -61,8 +62,10 @@ class _Cut:
         return len(self.blocks[0])
 
 
-def _cut(draft: Draft, shards: Sequence[Shard], size: int, largest_bytes: int) -> _Cut:
-    """Equal numbers of blocks everywhere: blocks of different shards take turns in the same buffers."""
+def _cut(draft: Draft, job: Job, shards: Sequence[Shard], size: int, buffers: int) -> _Cut:
+    """Equal numbers of blocks everywhere: blocks of different shards take turns in so many buffers."""
+    words = BLOCK_WORDS if job.part is None else job.part.words
+    largest_bytes = min(4 * words, (draft.limits.tile - 64) // buffers // 8 * 8)
     granule = max(1, 4 // size) * 2
     least = min(b - a for a, b in shards) * size // 4
     most = max(b - a for a, b in shards) * size
@@ -92,8 +95,8 @@ class _Turn:
     last: bool
 
 
-def _turns(draft: Draft, ring: int, blocks: int, ahead: int) -> list[_Turn]:
-    """All turns of a chip; ahead: 1 where the shard that ends here is to be its own, 0 where it begins here."""
+def _turns(draft: Draft, job: Job, ring: int, blocks: int, ahead: int) -> list[_Turn]:
+    """A chip's turns; ahead: 1 where the shard that ends here is to be its own, 0 where it begins here."""
     assert draft.network is not None
 
     network = draft.network
@@ -101,11 +104,12 @@ def _turns(draft: Draft, ring: int, blocks: int, ahead: int) -> list[_Turn]:
     def shard(back: int) -> int:
         return neighbour(network, draft.chip, ring, -back)
 
-    return [
+    turns = [
         _Turn(block, shard(turn + ahead), shard(turn + ahead + 1), turn == 0, turn == draft.chips - 2)
         for block in range(blocks)
         for turn in range(draft.chips - 1)
     ]
+    return turns if job.part is None else turns[job.part.first : job.part.stop]
 
 
 class _Ring:
@@ -148,15 +152,18 @@ def reduce_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     shards = all_shards(prod(node.shape), draft.chips)
     mine = shards[draft.chip]
     largest_shard = max(stop - start for start, stop in shards)
-    target = draft.buffer(f"shard/{index}", aligned(largest_shard * size))
-    draft.stored[index] = Stored(target, 1, (mine[1] - mine[0]) * size)
-    draft.shards[index] = mine
-    cut = _cut(draft, shards, size, min(4 * BLOCK_WORDS, (draft.limits.tile - 64) // 5 // 8 * 8))
+    target = f"shard/{index}"
+    if target not in draft.buffers:
+        draft.buffer(target, aligned(largest_shard * size))
+    cut = _cut(draft, job, shards, size, 5)
+    if job.part is None or job.part.stop in (None, len(cut.blocks[0][0]) * (draft.chips - 1)):
+        draft.stored[index] = Stored(target, 1, (mine[1] - mine[0]) * size)
+        draft.shards[index] = mine
     tasks = []
     for ring in range(cut.rings):
         regions, blocks = Regions(), [each[ring] for each in cut.blocks]
         largest = aligned(max(length for each in blocks for _, length in each))
-        turns = _turns(draft, ring, len(blocks[0]), 1)
+        turns = _turns(draft, job, ring, len(blocks[0]), 1)
         sizes = [blocks[turn.received][turn.block][1] // 4 for turn in turns]
         r = _Ring(draft, index, ring, turns, sizes, cut.rings)
 
@@ -167,7 +174,7 @@ def reduce_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
         r.listen(1, room(1))
         for k, turn in enumerate(turns):
             start, length = blocks[turn.sent][turn.block]
-            if turn.first:
+            if turn.first or k == 0:
                 move, at = regions.load("own", stored.buffer, start, length)
                 r.send(k, at, length // 4, (move,))
             else:
@@ -177,7 +184,11 @@ def reduce_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
             r.receive(k, (Move(stored.buffer, start, x, length),))
             words: dict[str, int | At] = {"x": room(k).plus(4), "y": x, "x_bytes": 4, "y_bytes": 4, "rows": 1}
             words |= {"count": length // 4, "x_pitch": largest, "first": 0}
-            stores = (Move(target, start - mine[0] * size, x, length),) if turn.last else ()
+            stores: tuple[Move, ...] = ()
+            if turn.last:
+                stores = (Move(target, start - mine[0] * size, x, length),)
+            elif k == len(turns) - 1:  # the next part goes on from here; nobody else reads the chip's own any more
+                stores = (Move(stored.buffer, start, x, length),)
             r.calls.append(Call("sum_rows", index, words, (), stores))
             r.listen(k + 2, room(k))
         tasks.append(_task(draft, number, r, regions, ring))
@@ -190,12 +201,12 @@ def gather_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     node, stored = draft.node(index), draft.stored[index]
     size = element_bytes(node.format)
     shards = all_shards(prod(node.shape), draft.chips)
-    cut = _cut(draft, shards, size, min(4 * BLOCK_WORDS, (draft.limits.tile - 64) // 4 // 8 * 8))
+    cut = _cut(draft, job, shards, size, 4)
     tasks = []
     for ring in range(cut.rings):
         regions, blocks = Regions(), [each[ring] for each in cut.blocks]
         largest = aligned(max(length for each in blocks for _, length in each))
-        turns = _turns(draft, ring, len(blocks[0]), 0)
+        turns = _turns(draft, job, ring, len(blocks[0]), 0)
         sizes = [blocks[turn.received][turn.block][1] // 4 for turn in turns]
         r = _Ring(draft, index, ring, turns, sizes, cut.rings)
 
@@ -206,7 +217,7 @@ def gather_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
         r.listen(1, room(1))
         for k, turn in enumerate(turns):
             start, length = blocks[turn.sent][turn.block]
-            if turn.first:
+            if turn.first or k == 0:
                 move, at = regions.load("own", stored.buffer, start, length)
                 r.send(k, at, length // 4, (move,))
             else:
@@ -220,9 +231,19 @@ def gather_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
 
 
 def _task(draft: Draft, number: int, ring: _Ring, regions: Regions, which: int) -> Task:
-    words = sum(ring.words)
     core = ring_core(which, draft.limits.cores)
-    return Task(number, tuple(ring.calls), regions.sizes, core, cost=words * PASS_ON_WORD)
+    return Task(number, tuple(ring.calls), regions.sizes, core, cost=sum(map(_cycles, ring.calls)))
+
+
+def _cycles(call: Call) -> int:
+    """Of a call in a ring, in which all chips exchange alike."""
+    rows = sum(move.rows for move in (*call.loads, *call.stores))
+    around = step(bool(call.kernel), len(call.loads), len(call.stores), rows)
+    if call.kernel == "sum_rows":
+        return around + cycles(call.kernel, call.arguments)
+    numbers = {name: value for name, value in call.arguments.items() if isinstance(value, int)}
+    time = stream(call.kernel, numbers.get("words", 0), True, numbers.get("gap", GAP)) if call.kernel else 0
+    return around + time
 
 
 def closing_tasks(draft: Draft) -> list[Task]:

@@ -106,6 +106,8 @@ class Draft:
     chip: int = 0
     network: Network | None = None
     """Of several chips."""
+    entrances: tuple[int, ...] = (0,)
+    """Of each chip the number of the one through which data for it enters (`spindl.plan.machine.entrances`)."""
     shards: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Nodes of which this chip has some elements only: first, behind the last, in the order of memory."""
     blocks: dict[str, int] = field(default_factory=dict)

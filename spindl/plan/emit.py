@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 
 from spindl.graph.graph import Graph
 from spindl.graph.operations import is_batched
@@ -12,7 +11,6 @@ from spindl.plan import ends
 from spindl.plan.deal import Placed
 from spindl.plan.network import machine_entries
 from spindl.plan.plan import Phase, Plan
-from spindl.plan.share import all_shards
 from spindl.plan.task import At, Call, Move
 from spindl.plan.trees import SITE_BYTES
 from spindl.program.kernels import KERNELS
@@ -66,18 +64,23 @@ def emit(plan: Plan, image: int) -> ChipProgram:
 
 
 def _staged(plan: Plan) -> tuple[tuple[tuple[str, Place], ...], tuple[tuple[str, Place], ...]]:
-    """Where on the first chip the host leaves the other chips' shards and inputs, by name; nothing on other chips."""
-    shards, inputs = [], []
-    for each in plan.staged if plan.chip == 0 else ():
+    """Where on this chip the host leaves a State for the schedule "states", and other chips' inputs, by name.
+
+    Sites, and the exponents of all states, enter through the first chip.
+    """
+    states, inputs = [], []
+    for each in plan.staged:
+        if each.entrance != plan.chip:
+            continue
         node = plan.graph.nodes[each.node]
         name, address = str(node.attributes["name"]), plan.addresses[each.buffer] + each.offset
         if node.op == "state":
-            shard = all_shards(prod(node.shape), plan.machine.chips)[each.chip]
-            shards.append((name, Place(address, node.format, node.shape, word=plan.words[each.node], shard=shard)))
+            states.append((name, Place(address, node.format, node.shape, 0, shard=each.part)))
         else:
+            assert each.chip is not None
             share = _share(each.chip, node.shape)
             inputs.append((name, Place(address, node.format, node.shape, 0, share=share)))
-    return tuple(shards), tuple(inputs)
+    return tuple(states), tuple(inputs)
 
 
 def _core_steps(plan: Plan, phases: Sequence[Phase], core: int) -> list[Step]:
@@ -165,8 +168,8 @@ def _leaves(plan: Plan) -> tuple[dict[str, Place], dict[str, Place]]:
     for index, node in enumerate(plan.graph.nodes):
         name = str(node.attributes.get("name"))
         if node.op == "input":
-            if plan.chip and any(each.node == index for each in plan.staged):
-                continue  # the first chip brings it
+            if any((each.node, each.chip) == (index, plan.chip) for each in plan.staged):
+                continue  # another chip brings it
             share = _share(plan.chip, node.shape) if node.attributes.get("batched", False) else None
             inputs[name] = Place(plan.addresses[plan.places[index]], node.format, node.shape, 0, share=share)
         elif node.op == "state" and node.format.kind == "site":

@@ -84,6 +84,23 @@ def application_cores(topology: Topology, xy: XY) -> int:
     return place.working_cores.bit_count() - 1
 
 
+def entrances(machine: Machine) -> tuple[int, ...]:
+    """Of each chip of a plan the number of the one through which data for it enters, its board's own.
+
+    That is the chip with the board's Ethernet plug; where it takes no part, the one of those that do which is nearest.
+    """
+    places = {(place.x, place.y): place for place in machine.topology.places}
+    plugs = {place.board: xy for xy, place in places.items() if place.ethernet}
+    links, on_board = both_ways(machine.topology), dict[int, list[int]]()
+    for number, xy in enumerate(machine.used):
+        on_board.setdefault(places[xy].board, []).append(number)
+    nearest_to = {}
+    for board, numbers in on_board.items():
+        hops = distances(links, plugs[board]) if board in plugs else {}
+        nearest_to[board] = min(numbers, key=lambda number: (hops.get(machine.used[number], len(places)), number))
+    return tuple(nearest_to[places[xy].board] for xy in machine.used)
+
+
 def both_ways(topology: Topology) -> dict[XY, dict[int, XY]]:
     """Per chip its links (number -> neighbour) that work in both directions: answers go back the way that data came."""
     places = {(place.x, place.y): place for place in topology.places}
@@ -98,13 +115,25 @@ def both_ways(topology: Topology) -> dict[XY, dict[int, XY]]:
 
 
 def nearest(topology: Topology, count: int) -> list[XY]:
-    """(0, 0) and the chips next to it, as many as asked for. Raises PlanError if the machine has fewer."""
+    """(0, 0) and the chips next to it, as many as asked for; those of its board first.
+
+    Data enter through each board's Ethernet chip: of a further board come that one, and those next to it.
+
+    Raises:
+        PlanError: the machine has fewer chips that links join.
+    """
     links = both_ways(topology)
-    chips: list[XY] = [(0, 0)] if count > 0 and (0, 0) in links else []
-    for xy in chips:
-        for neighbour in links[xy].values():
-            if neighbour not in chips and len(chips) < count:
-                chips.append(neighbour)
+    board = {(place.x, place.y): place.board for place in topology.places}
+    plugs = [(place.x, place.y) for place in topology.places if place.ethernet and (place.x, place.y) != (0, 0)]
+    reached = distances(links, (0, 0)) if (0, 0) in links else {}
+    chips: list[XY] = []
+    for start in [(0, 0), *sorted(plugs, key=lambda xy: (reached.get(xy, 0), xy))]:
+        queue = [start] if start in reached and start not in chips else []
+        for xy in queue:
+            queue += [o for o in links[xy].values() if board[o] == board[start] and o not in queue]
+        chips += queue
+    chips += [xy for xy in reached if xy not in chips]  # joined to their board's others by chips of other boards only
+    chips = chips[: max(0, count)]
     if len(chips) < count or count < 1:
         what = f"{count} chips are wanted, {topology.name} has {len(chips)} that links join to (0, 0)"
         raise PlanError(what, "machine", "use fewer chips" if count > 0 else "use one chip at least")

@@ -10,7 +10,7 @@ tiles      each job becomes tasks: cuts of its result that fit a core
 ends       the first phase fills the tables of exponents, the last ones bring them back to the State
 deal       tasks to cores, longest first
 regions    DTCM addresses
-deliver    several chips: a schedule that brings a State from the first chip to all others
+deliver    several chips: a schedule that brings a State from each board's entrance to all chips
 memory     SDRAM addresses by liveness
 """
 
@@ -41,7 +41,7 @@ from spindl.plan.errors import PlanError, TooLarge
 from spindl.plan.jobs import Job, find_jobs, levels
 from spindl.plan.join import join_jobs
 from spindl.plan.layout import ELEMENT_BYTES, aligned, element_bytes, value_bytes
-from spindl.plan.machine import Machine
+from spindl.plan.machine import Machine, entrances
 from spindl.plan.memory import Life, lives
 from spindl.plan.network import network_of
 from spindl.plan.overlap import EXCHANGES, beside_others
@@ -160,7 +160,7 @@ def _phases(names: Sequence[str], on_cores: Sequence[Sequence[Sequence[Placed]]]
 
 
 def _pictures(draft: Draft) -> tuple[list[Staged], list[Task]]:
-    """The tasks that bring pictures to all chips in the first phase, and what the host leaves on the first one."""
+    """The tasks that bring pictures to all chips in the first phase, and what the host leaves on entrances for them."""
     if draft.chips == 1:
         return [], []
     staged, size = staged_inputs(draft)
@@ -171,9 +171,9 @@ def _pictures(draft: Draft) -> tuple[list[Staged], list[Task]]:
 
 
 def _deliveries(draft: Draft, machine: Machine, life: dict[str, Life], known: Known) -> tuple[list[Staged], list[Task]]:
-    """The tasks that bring a State to all chips, and what the host leaves on the first one for them.
+    """The tasks that bring a State to all chips, and what the host leaves on entrances for them.
 
-    What is left there takes the place of what is alive in later phases only; none of it if there is no room.
+    What it leaves there takes the place of what is alive in later phases only; no tasks if there is no room.
     """
     if machine.chips == 1:
         return [], []
@@ -207,7 +207,7 @@ def machine_draft(
     draft = Draft(graph, homes, Limits(machine.cores, tile), users=graph.users(), chips=machine.chips, chip=chip)
     draft.shards = {index: shard for index, shard in shards.items() if graph.nodes[index].op == "state"}
     if machine.chips > 1:
-        draft.network = network_of(machine)
+        draft.network, draft.entrances = network_of(machine), entrances(machine)
     moving = {graph.nodes[i].inputs[0] for i in graph.updates.values() if graph.nodes[i].op == "next_site"}
     sites = [i for i, n in enumerate(graph.nodes) if n.op == "state" and n.format.kind == "site"]
     draft.sites |= {index: k for k, index in enumerate(sorted(sites, key=lambda i: i not in moving))}

@@ -13,7 +13,7 @@ from spindl.plan.draft import Buffer, Rule
 from spindl.plan.machine import Machine
 from spindl.plan.memory import Life
 
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 _WHOLE: Mapping[int, tuple[int, int]] = MappingProxyType({})
 
 
@@ -43,9 +43,9 @@ class Plan:
         sites: number of each site, by its state node.
         words: number of each state's word of exponent, by its node.
         rules: how the exponent table is filled.
-        deliveries: the phase that brings a State from the first chip to all others; none for one chip, or where the
-            first has no room for the others' shards.
-        staged: where on the first chip the host leaves the others' shards for it, and their pictures for a step.
+        deliveries: the phase that brings a State from each board's entrance to all chips; none for one chip, or where
+            entrances have no room for the others' shards.
+        staged: where on the entrances the host leaves a State for it, and other chips' pictures for a step.
         shards: states of which this chip has some elements only: (first, behind the last), by node.
     """
 

@@ -101,7 +101,7 @@ class ChipProgram:
 
     Attributes:
         schedules: of each core: a step of which all updates stay ("all"), or those of the sites alone ("sites"); of
-            several chips also what brings a State from the first chip to the others ("states").
+            several chips also what brings a State to all of them ("states").
         contents: address -> bytes that are written once.
         inputs, states, outputs: by name.
         site_kinds: by name of state.
@@ -110,9 +110,10 @@ class ChipProgram:
         xy: coordinates of the chip that it was planned for.
         entries: of the chip's router.
         passing: entries of chips that take no part but pass packets on; the first chip's program has those of all.
-        staged: names of states, and where on the first chip the host leaves other chips' shards of them for "states".
-        staged_inputs: names of inputs, and where on the first chip the host leaves other chips' shares of them for a
-            step, which brings them there; `inputs` of the others are without these.
+        staged: names of states, and where on this chip the host leaves parts of them for "states"; besides, the first
+            chip's sites, and the exponents of all states. Empty on a chip through which no data for others enter.
+        staged_inputs: names of inputs, and where on this chip the host leaves other chips' shares of them for a step,
+            which brings them there; `inputs` of the others are without these.
     """
 
     schedules: Mapping[str, tuple[Schedule, ...]]

@@ -10,7 +10,7 @@ import numpy as np
 from spindl.graph.operations import Value
 from spindl.machine.topology import XY
 from spindl.program import Program
-from spindl.program.machine import ChipProgram, RouterEntry, from_bytes, joined, to_bytes
+from spindl.program.machine import ChipProgram, Place, RouterEntry, from_bytes, joined, to_bytes
 from spindl.run.interface import RunError
 
 
@@ -57,24 +57,41 @@ def write_contents(program: ChipProgram, memory: Memory) -> None:
 
 def write_states(program: ChipProgram, memory: Memory, values: Mapping[str, Value]) -> None:
     """All states. Raises RunError if one is missing."""
+    _check_given(program, values)
+    for name, place in program.states.items():
+        memory.write(place.address, to_bytes(values[name], place, program.site_kinds.get(name)))
+        _write_exponent(program, memory, values[name], place)
+
+
+def _check_given(program: ChipProgram, values: Mapping[str, Value]) -> None:
     missing = sorted(program.states.keys() - values.keys())
     if missing:
         raise RunError(f"states {', '.join(missing[:5])} were not given", "state")
-    for name, place in program.states.items():
-        memory.write(place.address, to_bytes(values[name], place, program.site_kinds.get(name)))
-        if place.word is not None:
-            exponent = np.array(values[name].exponent, "<i4").tobytes()
-            memory.write(program.words + 4 * place.word, exponent)
 
 
-def stage_states(first: ChipProgram, memory: Memory, values: Mapping[str, Value]) -> None:
-    """All states to the first of several chips, from where the schedule "states" brings them to the others.
+def _write_exponent(program: ChipProgram, memory: Memory, value: Value, place: Place) -> None:
+    if place.word is not None:
+        memory.write(program.words + 4 * place.word, np.array(value.exponent, "<i4").tobytes())
 
-    Raises RunError if one is missing.
+
+def stage_states(program: ChipProgram, memory: Memory, values: Mapping[str, Value], first: bool) -> None:
+    """What of a State enters through a chip, for the schedule "states", which brings it to all chips.
+
+    Args:
+        program, memory: of the chip.
+        values: the whole State.
+        first: it is the first of the chips, through which sites and exponents enter.
+
+    Raises:
+        RunError: a state is missing.
     """
-    write_states(first, memory, values)
-    for name, place in first.staged:
+    _check_given(program, values)
+    for name, place in program.staged:
         memory.write(place.address, to_bytes(values[name], place))
+    for name, place in program.states.items() if first else ():
+        if place.site is not None:
+            memory.write(place.address, to_bytes(values[name], place, program.site_kinds[name]))
+        _write_exponent(program, memory, values[name], place)
 
 
 def read_states(program: ChipProgram, memory: Memory, *, shards_only: bool = False) -> dict[str, Value]:
@@ -100,7 +117,7 @@ def joined_states(parts: Sequence[Mapping[str, Value]], programs: Sequence[ChipP
 
 
 def write_inputs(program: ChipProgram, memory: Memory, values: Mapping[str, Value]) -> None:
-    """The inputs of a step; on the first of several chips also those that it brings to others.
+    """The inputs of a step, those included that enter through this chip for others.
 
     Raises RunError if one is missing.
     """

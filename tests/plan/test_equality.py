@@ -7,7 +7,7 @@ import pytest
 
 from spindl.graph.interpreter import interpret
 from spindl.graph.operations import Value
-from spindl.plan import PlanError, emit, machine_of, plan_chips, plan_step
+from spindl.plan import Machine, PlanError, emit, machine_of, plan_chips, plan_step
 from spindl.plan.check_chips import check_plans
 from spindl.plan.show import plan_digest
 from spindl.program.core import TILES
@@ -108,7 +108,11 @@ def test_dry_passes_change_sites_alone() -> None:
 
 def check_chips(c: Case, chips: int, cores: int, late: bool = False) -> None:
     """The same on several chips, each with its share of the images; afterwards all hold the same State."""
-    machine = machine_of("spin3" if chips <= 4 else "spin5", chips, cores, TILES, SDRAM)
+    check_machine(c, machine_of("spin3" if chips <= 4 else "spin5", chips, cores, TILES, SDRAM), late)
+
+
+def check_machine(c: Case, machine: Machine, late: bool = False) -> None:
+    """The same on the chips of a machine."""
     plans = plan_chips(c.graph, machine)
     check_plans(plans)
     programs = [emit(plan, 0) for plan in plans]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
@@ -117,7 +118,7 @@ class Host:
         version: of its hardware, 3 or 5.
         machine: its chips and links as SpiNNMan read them.
         numbers: per chip the physical number of each virtual core, 0xFF behind the last.
-        bytes_written, bytes_read: by `write` and `read`.
+        written, fetched: bytes of `write` and `read`, by the Ethernet chip that they went through.
         transceiver: SpiNNMan's; use it inside `selected` only.
     """
 
@@ -139,7 +140,7 @@ class Host:
             proxied: makes a transceiver of SpiNNMan's that reaches all boards through a server; None: connect directly.
         """
         self.address, self.version, self._clock = address, version, clock
-        self.bytes_written = self.bytes_read = 0
+        self.written, self.fetched = Counter[XY](), Counter[XY]()
         with _LOCK, _explained(address):
             _set_up(address, version)
             self.transceiver = create_transceiver_from_hostname(address) if proxied is None else proxied()
@@ -170,16 +171,26 @@ class Host:
 
     # --- memory ------------------------------------------------------------------------------------------------------
 
+    @property
+    def bytes_written(self) -> int:
+        """In all."""
+        return self.written.total()
+
+    @property
+    def bytes_read(self) -> int:
+        """In all."""
+        return self.fetched.total()
+
     def write(self, pieces: Iterable[Piece]) -> None:
         """Changes memory of any chips, in any order."""
         with self.selected() as transceiver:
-            self.bytes_written += Transfers(transceiver.get_scamp_connection_selector()).write(pieces)
+            self.written.update(Transfers(transceiver.get_scamp_connection_selector()).write(pieces))
 
     def read(self, spans: Sequence[Span]) -> list[bytes]:
         """Memory of any chips."""
         with self.selected() as transceiver:
-            found = Transfers(transceiver.get_scamp_connection_selector()).read(spans)
-        self.bytes_read += sum(len(each) for each in found)
+            found, counts = Transfers(transceiver.get_scamp_connection_selector()).read(spans)
+        self.fetched.update(counts)
         return found
 
     def read_over_links(self, spans: Sequence[tuple[XY, int, int, int]]) -> list[bytes | None]:

@@ -25,7 +25,7 @@ CORE_TIME_OUT = 5.0
 """Seconds that a core waits for others, or for its DMA, before it stops with an error."""
 
 STATES = "states"
-"""The schedule that brings states from the first chip to the others."""
+"""The schedule that brings states from where they enter to all chips."""
 STARTING = 3
 """Requests per core to start a schedule of its own and hear of its end: its address, the command, the answer."""
 
@@ -54,17 +54,20 @@ class LoadedChip:
 
 
 def requests_saved(chips: Sequence[LoadedChip], graph: str) -> int:
-    """How many requests to SC&MP fewer it takes if the first chip brings states to the others; 0 if it cannot."""
-    first = chips[0].graphs[graph]
-    if STATES not in first.schedules:
+    """How many requests to SC&MP fewer it takes if chips bring states to each other; 0 if they cannot."""
+    programs = [chip.graphs[graph].program for chip in chips]
+    if STATES not in programs[0].schedules:
         return 0
 
     def requests(places: Iterable[Place]) -> int:
         return sum(-(-place.bytes // UDP_MESSAGE_MAX_SIZE) + (place.word is not None) for place in places)
 
-    each = sum(requests(chip.graphs[graph].program.states.values()) for chip in chips[1:])
-    staged = sum(-(-place.bytes // UDP_MESSAGE_MAX_SIZE) for _, place in first.program.staged)
-    return each - staged - STARTING * sum(len(chip.names) for chip in chips)
+    to_each = sum(requests(program.states.values()) for program in programs)
+    small = requests(place for place in programs[0].states.values() if place.site is not None) + sum(
+        place.word is not None for place in programs[0].states.values()
+    )
+    staged = sum(requests(place for _, place in program.staged) for program in programs)
+    return to_each - small - staged - STARTING * sum(len(chip.names) for chip in chips)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import zip_longest
 from time import monotonic, sleep
 from typing import TypeVar
 
@@ -19,9 +20,9 @@ from spindl.program.machine import ChipProgram
 from spindl.run import chip
 from spindl.run.hosted.errors import CoreLeft, MachineStopped
 from spindl.run.hosted.host import Core, Host, MachineError
-from spindl.run.hosted.loading import CORE_TIME_OUT, STATES, LoadedChip, filled, lay_out, requests_saved
+from spindl.run.hosted.loading import CORE_TIME_OUT, STATES, Layout, LoadedChip, filled, lay_out, requests_saved
 from spindl.run.hosted.memories import Asked, Fetched, Pieces
-from spindl.run.hosted.transfers import Span
+from spindl.run.hosted.transfers import Piece, Span
 from spindl.run.hosted.ways import LinkTo, Place, Stalled, stalled
 from spindl.run.interface import RunError
 
@@ -93,13 +94,19 @@ class LoadedMachine:
             )
             for number, xy in enumerate(places)
         ]
-        chips = []
+        board_of = {(place.x, place.y): place.board for place in topology.places}
+        by_board: dict[int, list[Layout]] = {}
         for layout in layouts:
-            block = self.host.allocate(layout.xy, layout.size, APPLICATION, 1)
-            made, pieces = filled(layout, block)
+            by_board.setdefault(board_of[layout.xy], []).append(layout)
+        chips: dict[XY, LoadedChip] = {}
+        for turn in zip_longest(*by_board.values()):  # one chip of each board at a time, each through its own plug
+            pieces: list[Piece] = []
+            for layout in filter(None, turn):
+                block = self.host.allocate(layout.xy, layout.size, APPLICATION, 1)
+                chips[layout.xy], written = filled(layout, block)
+                pieces += written
             self.host.write(pieces)
-            chips.append(made)
-        return tuple(chips)
+        return tuple(chips[xy] for xy in places)
 
     def _load_routes(self) -> None:
         """Router entries of all graphs, also those of chips that only pass packets on."""
@@ -249,8 +256,8 @@ class LoadedMachine:
     def write_states(self, graph: str, values: Mapping[str, Value]) -> None:
         """All states of a graph, on every chip.
 
-        Of several chips the first one gets them and brings them to the others, if that saves requests to SC&MP;
-        otherwise the host writes to each chip.
+        Of several chips those through which data enter get them once and bring them to the others, if that saves
+        requests to SC&MP; otherwise the host writes to each chip.
 
         Raises:
             MachineStopped: the cores did not bring them there.
@@ -258,12 +265,17 @@ class LoadedMachine:
         if requests_saved(self.chips, graph) <= 0:
             self._write(graph, lambda program, memory: chip.write_states(program, memory, values))
             return
-        self._write(graph, lambda program, memory: chip.stage_states(program, memory, values), self.chips[:1])
+        entering = tuple(each for each in self.chips if each.graphs[graph].program.staged)
+        first = self.chips[0].graphs[graph].program
+        before = self.host.bytes_written
+        self._write(
+            graph, lambda program, memory: chip.stage_states(program, memory, values, program is first), entering
+        )
+        entered = self.host.bytes_written - before
         self.run(graph, STATES)
-        first = self.chips[0]
-        spans = [(first.xy, record, CORE.layout.size) for record in first.load.records]
+        spans = [(each.xy, record, CORE.layout.size) for each in entering for record in each.load.records]
         cycles = max(core_counters(data)["cycles"] for data in self.host.read(spans))
-        self.brought += sum(each.bytes_of_state(graph) for each in self.chips[1:])
+        self.brought += sum(each.bytes_of_state(graph) for each in self.chips) - entered
         self.bring_seconds += cycles / CHIP.clock.value
 
     def _write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -88,6 +89,7 @@ class HostedSession:
                 host.close()
                 raise
             self.usage.loaded, self.usage.load_seconds = host.bytes_written, monotonic() - begun
+            self.usage.loaded_by = Counter(host.written)
         if graph not in self._fresh:
             self._values |= self._states()
             with self._moving():
@@ -110,7 +112,7 @@ class HostedSession:
 
         assert self._running is not None
         host, usage = self._running.host, self.usage
-        written, read, begun = host.bytes_written, host.bytes_read, monotonic()
+        written, fetched, begun = Counter(host.written), Counter(host.fetched), monotonic()
         try:
             yield
         except RunError:
@@ -119,11 +121,13 @@ class HostedSession:
         finally:
             usage.brought, usage.bring_seconds = self._running.brought, self._running.bring_seconds
             seconds = monotonic() - begun
-            if host.bytes_written > written:
-                usage.written += host.bytes_written - written
+            if host.bytes_written > written.total():
+                usage.written += host.bytes_written - written.total()
+                usage.written_by += host.written - written
                 usage.write_seconds += seconds
             else:
-                usage.read += host.bytes_read - read
+                usage.read += host.bytes_read - fetched.total()
+                usage.read_by += host.fetched - fetched
                 usage.read_seconds += seconds
 
     def step(self, graph: str, inputs: Mapping[str, Value], commit: Commit = "all") -> dict[str, Value]:

@@ -1,10 +1,14 @@
-"""Many pieces of memory of many chips in one go: SpiNNMan keeps up to eight requests under way per Ethernet plug."""
+"""Many pieces of memory of many chips in one go: SpiNNMan keeps up to eight requests under way per Ethernet plug.
+
+Requests to the chips of several boards, each through its own plug, take turns, so that all plugs are busy at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from itertools import zip_longest
+from typing import Any, TypeVar
 
 from spinnman.constants import UDP_MESSAGE_MAX_SIZE
 from spinnman.exceptions import SpinnmanException, SpinnmanUnexpectedResponseCodeException
@@ -17,6 +21,9 @@ Piece = tuple[XY, int, bytes]
 """Chip, address, bytes."""
 Span = tuple[XY, int, int]
 """Chip, address, number of bytes."""
+Given = TypeVar("Given", Piece, tuple[Span, bytearray])
+Request = tuple[Any, Callable[[Any], None] | None]
+"""A request of SpiNNMan's, and what takes its answer."""
 FEW_RETRIES, SHORT_TIME_OUT = 2, 0.5
 """Of requests that are expected to fail."""
 
@@ -50,29 +57,40 @@ class Transfers(AbstractMultiConnectionProcess[Any]):
                 self._send_request(ReadMemory((x, y, 0), address, 4))
         return self._failed()
 
-    def write(self, pieces: Iterable[Piece]) -> int:
-        """Writes all pieces, in any order. Returns how many bytes they are."""
-        total = 0
-        with self._collect_responses():
-            for (x, y), address, data in pieces:
-                total += len(data)
-                for at in range(0, len(data), UDP_MESSAGE_MAX_SIZE):
-                    self._send_request(WriteMemory((x, y, 0), address + at, data[at : at + UDP_MESSAGE_MAX_SIZE]))
-        return total
+    def plug(self, xy: XY) -> XY:
+        """The Ethernet chip through which a chip is reached."""
+        connection = self._conn_selector.get_next_connection(ReadMemory((*xy, 0), 0, 4))
+        return connection.chip_x, connection.chip_y
 
-    def read(self, spans: Sequence[Span]) -> list[bytes]:
-        """Reads all spans."""
+    def write(self, pieces: Iterable[Piece]) -> dict[XY, int]:
+        """Writes all pieces, in any order. Returns how many bytes went through each plug."""
+        by_plug = self._by_plug((each[0], each) for each in pieces)
+        self._send(map(_writes, by_plug.values()))
+        return {plug: sum(len(data) for _, _, data in each) for plug, each in by_plug.items()}
+
+    def read(self, spans: Sequence[Span]) -> tuple[list[bytes], dict[XY, int]]:
+        """Reads all spans. Returns them, and how many bytes came through each plug."""
         found = [bytearray(size) for _, _, size in spans]
+        by_plug = self._by_plug((span[0], (span, into)) for span, into in zip(spans, found, strict=True))
+        self._send(map(_reads, by_plug.values()))
+        counts = {plug: sum(len(into) for _, into in each) for plug, each in by_plug.items()}
+        return [bytes(each) for each in found], counts
 
-        def put(into: bytearray, at: int, response: Any) -> None:
-            into[at : at + response.length] = response.data[response.offset : response.offset + response.length]
+    def _by_plug(self, given: Iterable[tuple[XY, Given]]) -> dict[XY, list[Given]]:
+        plugs: dict[XY, XY] = {}
+        found: dict[XY, list[Given]] = {}
+        for xy, each in given:
+            if xy not in plugs:
+                plugs[xy] = self.plug(xy)
+            found.setdefault(plugs[xy], []).append(each)
+        return found
 
+    def _send(self, by_plug: Iterable[Iterator[Request]]) -> None:
         with self._collect_responses():
-            for ((x, y), address, size), into in zip(spans, found, strict=True):
-                for at in range(0, size, UDP_MESSAGE_MAX_SIZE):
-                    request = ReadMemory((x, y, 0), address + at, min(UDP_MESSAGE_MAX_SIZE, size - at))
-                    self._send_request(request, partial(put, into, at))
-        return [bytes(each) for each in found]
+            for turn in zip_longest(*by_plug):
+                for each in turn:
+                    if each is not None:
+                        self._send_request(*each)
 
     def read_over_links(self, spans: Sequence[tuple[XY, int, int, int]]) -> list[bytes | None]:
         """Per (chip, link, address, bytes up to 256): what it reads of its neighbour; None if nothing answers."""
@@ -85,3 +103,19 @@ class Transfers(AbstractMultiConnectionProcess[Any]):
             for number, ((x, y), link, address, size) in enumerate(spans):
                 self._send_request(ReadLink((x, y, 0), link, address, size), partial(put, number))
         return found
+
+
+def _writes(pieces: Iterable[Piece]) -> Iterator[Request]:
+    for (x, y), address, data in pieces:
+        for at in range(0, len(data), UDP_MESSAGE_MAX_SIZE):
+            yield WriteMemory((x, y, 0), address + at, data[at : at + UDP_MESSAGE_MAX_SIZE]), None
+
+
+def _reads(spans: Iterable[tuple[Span, bytearray]]) -> Iterator[Request]:
+    def put(into: bytearray, at: int, response: Any) -> None:
+        into[at : at + response.length] = response.data[response.offset : response.offset + response.length]
+
+    for ((x, y), address, size), into in spans:
+        for at in range(0, size, UDP_MESSAGE_MAX_SIZE):
+            request = ReadMemory((x, y, 0), address + at, min(UDP_MESSAGE_MAX_SIZE, size - at))
+            yield request, partial(put, into, at)

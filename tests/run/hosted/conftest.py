@@ -9,6 +9,7 @@ from itertools import count
 import pytest
 
 from spindl.emulator import Faults, Machine, emulate
+from spindl.machine import Topology
 
 pytest.importorskip("spinnman")
 
@@ -26,7 +27,9 @@ def served() -> Iterator[Callable[..., Machine]]:
     """served("spin3", booted=..., faults=...) -> a machine that listens on its `host`."""
     made: list[Machine] = []
 
-    def make(kind: str = "spin3", *, booted: bool = True, faults: Faults | None = None, speed: float = 0) -> Machine:
+    def make(
+        kind: str | Topology = "spin3", *, booted: bool = True, faults: Faults | None = None, speed: float = 0
+    ) -> Machine:
         made.append(emulate(kind, host=free_host(), booted=booted, speed=speed, faults=faults))
         return made[-1]
 

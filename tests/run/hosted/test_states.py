@@ -42,7 +42,7 @@ def test_few_bytes_go_to_each_chip_and_many_by_streams() -> None:
 def test_what_streams_brought_is_said() -> None:
     assert len(Usage().lines()) == 2
     said = Usage(brought=3_000_000, bring_seconds=0.1).lines()[-1]
-    assert said == "streams: states to the other chips, 3.00 MB in 100.0 ms of the machine's time (30.0 MB/s)"
+    assert said == "streams: states to other chips, 3.00 MB in 100.0 ms of the machine's time (30.0 MB/s)"
 
 
 @pytest.mark.slow

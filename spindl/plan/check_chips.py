@@ -2,6 +2,8 @@
 
 Rules:
     blocks    every block is sent once, and listened to by as many receivers as its sender waits for, with as many words
+    numbers   blocks that follow each other in a stream, also from step to step, differ modulo 16: a receiver would take
+              what is said again of one for the next
     routes    a packet of a stream reaches the cores that listen to it and nobody else, an answer the sender alone, over
               working links and past routers that know exactly one way; a router has room for its entries
     order     all cores come to an end: nobody waits for somebody who waits for him
@@ -10,6 +12,7 @@ Rules:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -21,7 +24,7 @@ from spindl.plan.errors import PlanError
 from spindl.plan.network import machine_entries
 from spindl.plan.plan import Plan
 from spindl.program.machine import RouterEntry
-from spindl.program.stream import key
+from spindl.program.stream import BLOCK_NUMBERS, key
 
 ENTRIES = 1023
 """Of a router that a plan may use: SC&MP keeps one."""
@@ -63,6 +66,7 @@ def _check_exchanges(plans: Sequence[Plan]) -> None:
     if len(plans) > 1:
         events = {(chip, core): _events(plan, core) for chip, plan in enumerate(plans) for core in _cores(plan)}
         senders, listeners = _blocks(events)
+        _check_numbers(events)
         _check_routes(plans[0], senders, listeners)
         _check_order(events, listeners)
         _check_shards(plans)
@@ -115,6 +119,19 @@ def _blocks(events: Mapping[Core, Sequence[_Event]]) -> tuple[dict[Block, Core],
         if heard.get(block) != receivers:
             raise _wrong(f"block {block} waits for receivers {receivers:#x}", f"chip and core {senders[block]}")
     return senders, listeners
+
+
+def _check_numbers(events: Mapping[Core, Sequence[_Event]]) -> None:
+    for core, each in events.items():
+        sent: dict[int, list[int]] = {}
+        for event in each:
+            if event.what == "send":
+                sent.setdefault(event.block[0], []).append(event.block[1])
+        for stream, numbers in sent.items():
+            for number, following in itertools.pairwise([*numbers, numbers[0]]):
+                if (number - following) % BLOCK_NUMBERS == 0:
+                    what = f"block {following} of stream {stream} follows block {number}: one number modulo 16"
+                    raise _wrong(what, f"chip and core {core}")
 
 
 def _check_routes(plan: Plan, senders: Mapping[Block, Core], listeners: Mapping[Block, Sequence[Core]]) -> None:

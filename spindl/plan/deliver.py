@@ -73,7 +73,7 @@ def staged_states(draft: Draft) -> tuple[list[Staged], int]:
     found, ends = [], dict.fromkeys(draft.entrances, 0)
     for index, stored in sorted(draft.stored.items()):
         node = draft.node(index)
-        if node.op != "state":
+        if index < 0 or node.op != "state":  # below 0: constants that a tile has made
             continue
         count, size = prod(node.shape), element_bytes(node.format)
         if index not in draft.shards:
@@ -198,19 +198,28 @@ class _Passage:
 
 
 def _passages(network: Network, chip: int, ring: int, blocks: Sequence[Block]) -> list[_Passage]:
-    """What a chip does with each block that it meets: a block goes as far as the last chip that needs a part of it."""
+    """What a chip does with each block that it meets: a block goes as far as the last chip that needs a part of it.
+
+    Of what enters on a chip two blocks go as far as any: no stream carries a single one.
+    """
     chips, place = len(network.ring), {each: k for k, each in enumerate(network.ring)}
 
     def hops(start: int, to: int) -> int:
         return (place[to] - place[start]) * (1 if ring % 2 == 0 else -1) % chips
 
-    found = []
-    for block in blocks:
-        start = block[0][0].entrance
-        last = max(chips - 1 if item.chip is None else hops(start, item.chip) for item, _ in block)
-        if hops(start, chip) <= last:
-            found.append(_Passage(block, chip != start, hops(start, chip) < last))
-    return found
+    starts = [block[0][0].entrance for block in blocks]
+    lasts = [
+        max(chips - 1 if item.chip is None else hops(start, item.chip) for item, _ in block)
+        for start, block in zip(starts, blocks, strict=True)
+    ]
+    for start in set(starts):
+        far = sorted((k for k, each in enumerate(starts) if each == start), key=lambda k: -lasts[k])
+        lasts[far[1]] = lasts[far[0]]
+    return [
+        _Passage(block, chip != start, hops(start, chip) < last)
+        for block, start, last in zip(blocks, starts, lasts, strict=True)
+        if hops(start, chip) <= last
+    ]
 
 
 def _ring_task(draft: Draft, number: int, node: int, ring: int, rings: int, blocks: Sequence[Block]) -> Task:

@@ -130,7 +130,7 @@ def nearest(topology: Topology, count: int) -> list[XY]:
     for start in [(0, 0), *sorted(plugs, key=lambda xy: (reached.get(xy, 0), xy))]:
         queue = [start] if start in reached and start not in chips else []
         for xy in queue:
-            queue += [o for o in links[xy].values() if board[o] == board[start] and o not in queue]
+            queue += [o for o in dict.fromkeys(links[xy].values()) if board[o] == board[start] and o not in queue]
         chips += queue
     chips += [xy for xy in reached if xy not in chips]  # joined to their board's others by chips of other boards only
     chips = chips[: max(0, count)]

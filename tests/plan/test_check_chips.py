@@ -81,6 +81,21 @@ def test_cores_that_wait_for_each_other() -> None:
         check_exchanges([changed(plan, late) for plan in plans()])
 
 
+def test_blocks_that_a_receiver_cannot_tell_apart() -> None:
+    """A block that has the number of the one before modulo 16, on all chips alike."""
+
+    def renumbered(placed: Placed) -> Placed:
+        def new(call: Call) -> Call:
+            return (
+                replace(call, arguments={**call.arguments, "block": 16}) if call.arguments.get("block") == 1 else call
+            )
+
+        return replace(placed, task=replace(placed.task, calls=tuple(map(new, placed.task.calls))))
+
+    with pytest.raises(PlanError, match=r"block 16 of stream \d+ follows block 0: one number modulo 16"):
+        check_exchanges([changed(plan, renumbered) for plan in plans()])
+
+
 def test_shards_that_leave_a_hole() -> None:
     first = plans()[0]
     index = next(i for i in first.shards if first.graph.nodes[i].op == "state")

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "planner/memory.hpp"
 #include "planner/walk.hpp"
 
 namespace nb = nanobind;
@@ -51,9 +52,23 @@ void walk(Table<const double, step_columns> steps, Table<const std::uint32_t, 2>
     }
 }
 
+constexpr std::size_t access_columns = 10;
+
+nb::tuple check_memory(Table<const std::int64_t, access_columns> accesses, Line<std::int32_t> owner) {
+    static_assert(sizeof(planner::Access) == access_columns * sizeof(std::int64_t));
+    planner::Found found;
+    {
+        nb::gil_scoped_release unlocked;
+        const auto* first = reinterpret_cast<const planner::Access*>(accesses.data());
+        found = planner::check_memory({first, accesses.shape(0)}, {owner.data(), owner.size()});
+    }
+    return nb::make_tuple(static_cast<int>(found.mistake), found.access, found.word, found.owner);
+}
+
 }  // namespace
 
 NB_MODULE(_planner, m) {
     m.def("walk", &walk, nb::arg("steps"), nb::arg("transfers"), nb::arg("first"), nb::arg("start"), nb::arg("constants"),
           nb::arg("taken"), nb::arg("moved"));
+    m.def("check_memory", &check_memory, nb::arg("accesses"), nb::arg("owner"));
 }

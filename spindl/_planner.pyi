@@ -1,6 +1,6 @@
 """Hot loops of the planner (native/planner_module.cpp); private to spindl.plan."""
 
-from numpy import float64, uint32
+from numpy import float64, int32, int64, uint32
 from numpy.typing import NDArray
 
 def walk(
@@ -27,4 +27,17 @@ def walk(
 
     Raises:
         ValueError: the tables do not match.
+    """
+
+def check_memory(accesses: NDArray[int64], owner: NDArray[int32]) -> tuple[int, int, int, int]:
+    """The first transfer that breaks a rule of spindl.plan.check about words of SDRAM.
+
+    Args:
+        accesses: of all phases, in a phase the stores before the loads: phase, core, number of the call, 1 for a store,
+            number of the buffer, first word, words of a row, rows, words between rows, the word behind the buffer.
+        owner: of each word the number of the buffer that the host left there, or -1; changed.
+
+    Returns what is wrong (0: nothing; 1: outside of SDRAM; 2: two cores write; 3: read while another core writes;
+    4: read behind a store of the phase; 5: another buffer's word), the number of the transfer, the word, the buffer
+    that has it.
     """

@@ -11,25 +11,28 @@ Rules:
 
 from __future__ import annotations
 
+import itertools
+from array import array
 from collections.abc import Iterator
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spindl import _planner
 from spindl.plan.deal import Placed
 from spindl.plan.errors import PlanError
 from spindl.plan.plan import Plan
 from spindl.plan.task import CORE, Move
 
 _NOBODY = -1
-_Word = TypeVar("_Word", np.int16, np.int32)
 
 
 def check_plan(plan: Plan) -> None:
     """Raises PlanError if a plan breaks a rule: that is an error of the planner."""
     _check_regions(plan)
-    _Memory(plan).check()
+    table = _move_table(plan)
+    _check_moves(plan, table)
+    _check_memory(plan, table)
 
 
 def _wrong(what: str, where: str) -> PlanError:
@@ -66,7 +69,6 @@ def _check_regions(plan: Plan) -> None:
                 if number and not placed.ordered:
                     _check_disjoint([*spans, *before], where)
                 before = spans or before
-                _check_moves(plan, placed, where)
 
 
 def _fixed_end(plan: Plan) -> int:
@@ -80,91 +82,87 @@ def _fixed_end(plan: Plan) -> int:
     return max(plan.fixed[name] + size for name, size in ends.items())
 
 
-def _check_moves(plan: Plan, placed: Placed, where: str) -> None:
-    for call in placed.task.calls:
-        for move in (*call.loads, *call.stores):
-            numbers = (move.offset, move.at.offset, move.bytes, move.buffer_pitch, move.region_pitch)
-            if any(number % 4 or number < 0 for number in numbers) or not move.bytes or move.rows < 1:
-                raise _wrong(f"a transfer of {move} is not made of whole words", where)
-            if move.offset + (move.rows - 1) * move.buffer_pitch + move.bytes > plan.buffers[move.buffer].size:
-                raise _wrong(f"a transfer leaves its buffer: {move}", where)
-            if not move.at.region.startswith(CORE):
-                used = move.at.offset + (move.rows - 1) * move.region_pitch + move.bytes
-                if used > -(-placed.task.regions[move.at.region] // 8) * 8:
-                    raise _wrong(f"a transfer leaves its region: {move}", where)
+_Place = tuple[int, int, int, int, Placed]
+"""Numbers of phase, core, task, and call among those of its core in the phase; the task."""
 
 
-class _Memory:
-    """Who wrote each word of SDRAM: as part of which buffer; and in the present phase which core, at which call."""
+def _moves(plan: Plan) -> Iterator[tuple[_Place, bool, Move]]:
+    """All transfers, and which of them are stores: those of a phase first, as a core may run ahead of others."""
+    for phase, each in enumerate(plan.phases):
+        for stores in (True, False):
+            for core, tasks in enumerate(each.cores):
+                number = 0
+                for task, placed in enumerate(tasks):
+                    for call in placed.task.calls:
+                        number += 1
+                        for move in call.stores if stores else call.loads:
+                            yield (phase, core, task, number, placed), stores, move
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        words = plan.bytes // 4
-        self.numbers = {name: number for number, name in enumerate(plan.addresses)}
-        self.names = list(plan.addresses)
-        self.owner: NDArray[np.int32] = np.full(words, _NOBODY, np.int32)
-        self.core: NDArray[np.int16] = np.full(words, _NOBODY, np.int16)
-        self.call: NDArray[np.int32] = np.zeros(words, np.int32)
-        for name, address in plan.addresses.items():
-            buffer = plan.buffers[name]
-            if buffer.kept or buffer.content is not None or name.startswith(("input/", "staged/")):
-                self.owner[address // 4 : (address + buffer.size) // 4] = self.numbers[name]
 
-    def _words(self, array: NDArray[_Word], move: Move) -> NDArray[_Word]:
-        """What an array has for the words of a transfer, row by row: a view, to read and to write."""
-        start = (self.plan.addresses[move.buffer] + move.offset) // 4
-        words, pitch = move.bytes // 4, move.buffer_pitch // 4
-        if move.rows == 1 or pitch == words:
-            return array[start : start + move.rows * words]
-        size = array.itemsize
-        return np.ndarray((move.rows, words), array.dtype, array, start * size, (pitch * size, size))
+def _move(plan: Plan, number: int) -> tuple[_Place, Move]:
+    """The transfer of a number, and where it is."""
+    place, _, move = next(itertools.islice(_moves(plan), number, None))
+    return place, move
 
-    def check(self) -> None:
-        """Walks through all phases."""
-        for phase in self.plan.phases:
-            self.core[:] = _NOBODY
-            for core, tasks in enumerate(phase.cores):
-                for number, move, where in self._moves(tasks, False, f"{phase.name}, core {core}"):
-                    cores = self._words(self.core, move)
-                    if ((cores != _NOBODY) & (cores != core)).any():
-                        raise _wrong(f"two cores write {move.buffer}", where)
-                    cores[...] = core
-                    self._words(self.call, move)[...] = number
-            for core, tasks in enumerate(phase.cores):
-                for number, move, where in self._moves(tasks, True, f"{phase.name}, core {core}"):
-                    self._check_read(core, number, move, where)
-            for tasks in phase.cores:
-                for _, move, _ in self._moves(tasks, False, ""):
-                    self._words(self.owner, move)[...] = self.numbers[move.buffer]
 
-    def _moves(self, tasks: tuple[Placed, ...], loads: bool, where: str) -> Iterator[tuple[int, Move, str]]:
-        number = 0
-        for placed in tasks:
-            for call in placed.task.calls:
-                number += 1
-                for move in call.loads if loads else call.stores:
-                    yield number, move, where
+_COLUMNS = 12
+_UNBOUNDED = 1 << 62
 
-    def _check_read(self, core: int, number: int, move: Move, where: str) -> None:
-        cores = self._words(self.core, move)
-        written = cores != _NOBODY
-        if written.any():
-            if (written & (cores != core)).any():
-                raise _wrong(f"{move.buffer} is read while another core writes it", where)
-            if (written & (self._words(self.call, move) < number)).any():
-                raise _wrong(f"{move.buffer} is read behind a store of the same phase", where)
-        foreign = self._words(self.owner, move) != self.numbers[move.buffer]
-        if foreign.any():
-            self._check_foreign(move, foreign.reshape(move.rows, -1), where)
 
-    def _check_foreign(self, move: Move, foreign: NDArray[np.bool_], where: str) -> None:
-        """Words that belong to something else, (rows, words): the last of a buffer may never be written, as values end
-        before them."""
-        start = self.plan.addresses[move.buffer] + move.offset
-        end = (self.plan.addresses[move.buffer] + self.plan.buffers[move.buffer].size) // 4
-        for row, column in np.argwhere(foreign):
-            word = (start + int(row) * move.buffer_pitch) // 4 + int(column)
-            if word < end - 1:
-                owner = int(self.owner[word])
-                what = "was never written" if owner == _NOBODY else f"was overwritten by {self.names[owner]}"
-                raise _wrong(f"{move.buffer}, read at word {word}, {what}", where)
+def _move_table(plan: Plan) -> NDArray[np.int64]:
+    """All transfers as numbers, (12, transfers): phase, core, call, 1 for a store, buffer, offset, bytes of a row,
+    rows, pitch in the buffer, offset in the region, pitch there, bytes of the region."""
+    buffers = {name: number for number, name in enumerate(plan.addresses)}
+    table = array("q")
+    for (phase, core, _, call, placed), is_store, move in _moves(plan):
+        at = move.at
+        room = _UNBOUNDED if at.region.startswith(CORE) else placed.task.regions[at.region]
+        table.extend((phase, core, call, is_store, buffers[move.buffer], move.offset, move.bytes, move.rows))
+        table.extend((move.buffer_pitch, at.offset, move.region_pitch, room))
+    return np.frombuffer(table, np.int64).reshape(-1, _COLUMNS).T
+
+
+def _check_moves(plan: Plan, table: NDArray[np.int64]) -> None:
+    _, _, _, _, buffer, offset, size, rows, pitch, at, region_pitch, room = table
+    buffers = np.array([plan.buffers[name].size for name in plan.addresses], np.int64)
+    words = np.stack([offset, size, pitch, at, region_pitch])
+    broken = ((words % 4 != 0) | (words < 0)).any(axis=0) | (size == 0) | (rows < 1)
+    out_of_buffer = offset + (rows - 1) * pitch + size > buffers[buffer]
+    out_of_region = at + (rows - 1) * region_pitch + size > -(-room // 8) * 8
+    wrong = broken | out_of_buffer | out_of_region
+    if not wrong.any():
+        return
+    number = int(wrong.argmax())
+    (phase, core, task, _, _), move = _move(plan, number)
+    where = f"{plan.phases[phase].name}, core {core}, task {task}"
+    if broken[number]:
+        raise _wrong(f"a transfer of {move} is not made of whole words", where)
+    raise _wrong(f"a transfer leaves its {'buffer' if out_of_buffer[number] else 'region'}: {move}", where)
+
+
+def _check_memory(plan: Plan, table: NDArray[np.int64]) -> None:
+    """Follows who wrote each word of SDRAM: as part of which buffer; in the present phase, which core at which call."""
+    names = list(plan.addresses)
+    owner: NDArray[np.int32] = np.full(plan.bytes // 4, _NOBODY, np.int32)
+    for number, (name, address) in enumerate(plan.addresses.items()):
+        buffer = plan.buffers[name]
+        if buffer.kept or buffer.content is not None or name.startswith(("input/", "staged/")):
+            owner[address // 4 : (address + buffer.size) // 4] = number
+    addresses = np.array([plan.addresses[name] for name in names], np.int64)
+    ends = np.array([(plan.addresses[name] + plan.buffers[name].size) // 4 for name in names], np.int64)
+    phase, core, call, is_store, buffer_of, offset, size, rows, pitch = table[:9]
+    start = (addresses[buffer_of] + offset) // 4
+    accesses = [phase, core, call, is_store, buffer_of, start, size // 4, rows, pitch // 4, ends[buffer_of]]
+    mistake, number, word, owned = _planner.check_memory(np.stack(accesses, axis=1), owner)
+    if not mistake:
+        return
+    (in_phase, on_core, *_), move = _move(plan, number)
+    who = "was never written" if owned == _NOBODY else f"was overwritten by {names[owned]}"
+    what = {
+        1: f"{move.buffer} is not in SDRAM",
+        2: f"two cores write {move.buffer}",
+        3: f"{move.buffer} is read while another core writes it",
+        4: f"{move.buffer} is read behind a store of the same phase",
+        5: f"{move.buffer}, read at word {word}, {who}",
+    }[mistake]
+    raise _wrong(what, f"{plan.phases[in_phase].name}, core {on_core}")

@@ -4,9 +4,12 @@ walk through the schedules (`spindl.plan.walk`). Constants come from spindl.mach
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from spindl.graph.products import total_products
 from spindl.machine import CHIP
@@ -30,6 +33,7 @@ from spindl.plan.walk import (
     CoreStep,
     Walk,
     core_steps,
+    step_table,
     walk,
 )
 from spindl.program import costs
@@ -103,38 +107,86 @@ def forecast(
         counted: the cores write step counters.
         first: the cores meet their schedules for the first time, and check them.
     """
+    return next(forecasts(plan, [(bandwidth, slower)], counted, first))
+
+
+def forecasts(
+    plan: Plan, constants: Iterable[tuple[float, float]], counted: bool = False, first: bool = False
+) -> Iterator[Forecast]:
+    """The cost of every phase at several (bandwidth of SDRAM, factor on kernels' cycles); see `forecast`."""
     known: dict[tuple[object, ...], int] = {}
     steps = [core_steps(plan, core) for core in range(plan.machine.cores)]
-    kernels = [[round(slower * each) for each in _kernels(mine, known)] for mine in steps]
-    stream_cycles(plan, steps, kernels)
-    walked = walk(plan, steps, kernels, bandwidth, counted, first)
-    ends = [0.0] * len(plan.phases)
-    for mine, taken in zip(steps, walked.taken, strict=True):
-        for step, end in zip(mine, taken[:, END], strict=True):
-            ends[step.phase] = max(ends[step.phase], float(end))
-    own: list[list[list[tuple[Call, int]]]] = [[[] for _ in steps] for _ in plan.phases]
-    for core, (mine, times) in enumerate(zip(steps, kernels, strict=True)):
-        for step, time in zip(mine, times, strict=True):
-            if step.call is not None:
-                own[step.phase][core].append((step.call, time))
-    phases = [
-        _phase_cost(phase.name, round(end) - round(start), cores)
-        for phase, start, end, cores in zip(plan.phases, [0.0, *ends], ends, own, strict=False)
-    ]
-    return Forecast(tuple(phases), walked)
+    own = [np.array(_kernels(mine, known), np.int64) for mine in steps]
+    table, work = step_table(plan.machine.cores, steps, first), _work(plan, steps)
+    for bandwidth, slower in constants:
+        kernels = [np.rint(slower * each).astype(np.int64) for each in own]
+        if plan.machine.chips > 1:
+            with_streams = [each.tolist() for each in kernels]
+            stream_cycles(plan, steps, with_streams)
+            kernels = [np.array(each, np.int64) for each in with_streams]
+        walked = walk(steps, table, kernels, bandwidth, counted)
+        yield Forecast(_phase_costs(plan, work, np.concatenate(kernels), np.concatenate(walked.taken)[:, END]), walked)
 
 
-def _phase_cost(name: str, length: int, cores: Sequence[Sequence[tuple[Call, int]]]) -> PhaseCost:
-    nodes: dict[int, int] = {}
-    read = written = packets = 0
-    for call, time in (each for core in cores for each in core):
-        nodes[call.node] = nodes.get(call.node, 0) + time
-        packets += packets_of(call)
-        if call.condition is None:
-            read += sum(move.bytes * move.rows for move in call.loads)
-            written += sum(move.bytes * move.rows for move in call.stores)
-    most = max((sum(time for _, time in core) for core in cores), default=0)
-    return PhaseCost(name, length, most, read, written, packets, nodes)
+@dataclass(frozen=True)
+class _Work:
+    """What the steps of all cores do, core after core, arrays of one element a step.
+
+    Attributes:
+        phase, core: of each.
+        node: of the graph, for reports; -1: it only meets the others.
+        read, written: bytes of SDRAM.
+        packets: sent.
+    """
+
+    phase: NDArray[np.int64]
+    core: NDArray[np.int64]
+    node: NDArray[np.int64]
+    read: NDArray[np.int64]
+    written: NDArray[np.int64]
+    packets: NDArray[np.int64]
+
+
+def _work(plan: Plan, steps: Sequence[Sequence[CoreStep]]) -> _Work:
+    rows = []
+    for core, mine in enumerate(steps):
+        for step in mine:
+            call, read, written = step.call, 0, 0
+            if call is None:
+                rows.append((step.phase, core, -1, 0, 0, 0))
+                continue
+            if call.condition is None:
+                for move in call.loads:
+                    read += move.bytes * move.rows
+                for move in call.stores:
+                    written += move.bytes * move.rows
+            rows.append((step.phase, core, call.node, read, written, packets_of(call)))
+    return _Work(*np.array(rows, np.int64).reshape(-1, 6).T)
+
+
+def _phase_costs(
+    plan: Plan, work: _Work, kernels: NDArray[np.int64], ends: NDArray[np.float64]
+) -> tuple[PhaseCost, ...]:
+    """What the phases take, from the cycles of the kernel of each step and the time at which it ends."""
+    count = len(plan.phases)
+    ended = np.zeros(count)
+    np.maximum.at(ended, work.phase, ends)
+    of_core = np.zeros((count, plan.machine.cores), np.int64)
+    np.add.at(of_core, (work.phase, work.core), kernels)
+    sums = np.zeros((3, count), np.int64)
+    for total, values in zip(sums, (work.read, work.written, work.packets), strict=True):
+        np.add.at(total, work.phase, values)
+    nodes: list[dict[int, int]] = [{} for _ in plan.phases]
+    order = np.argsort(work.phase, kind="stable")
+    order = order[work.node[order] >= 0]
+    for phase, node, time in zip(*(each[order].tolist() for each in (work.phase, work.node, kernels)), strict=True):
+        nodes[phase][node] = nodes[phase].get(node, 0) + time
+    until = [round(end) for end in [0.0, *ended.tolist()]]
+    most, totals = of_core.max(axis=1).tolist(), sums.T.tolist()
+    costs_of: list[PhaseCost] = []
+    for k, (phase, (read, written, packets)) in enumerate(zip(plan.phases, totals, strict=True)):
+        costs_of.append(PhaseCost(phase.name, until[k + 1] - until[k], most[k], read, written, packets, nodes[k]))
+    return tuple(costs_of)
 
 
 def predict(plan: Plan, bandwidth: float = CHIP.sdram_bandwidth.value, slower: float = 1.0) -> tuple[PhaseCost, ...]:

@@ -9,6 +9,7 @@ constants are in spindl.program.costs and spindl.machine.
 from __future__ import annotations
 
 import itertools
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,47 +71,77 @@ def core_steps(plan: Plan, core: int) -> tuple[CoreStep, ...]:
     return tuple(steps)
 
 
+@dataclass(frozen=True)
+class StepTable:
+    """The steps of all cores as numbers, core after core, without what depends on the constants of a walk.
+
+    Attributes:
+        rows: as native/planner/walk.hpp has them; the cycles of kernels are 0.
+        runs: whether a step runs a kernel.
+        transfers: rows, and bytes of a row, in the order of the steps, loads before stores.
+        begins: number of each core's first step, and that of all steps.
+        starts: cycles that each core needs before its first step.
+    """
+
+    rows: NDArray[np.float64]
+    runs: NDArray[np.bool_]
+    transfers: NDArray[np.uint32]
+    begins: NDArray[np.uint32]
+    starts: NDArray[np.float64]
+
+
+def step_table(cores: int, steps: Sequence[Sequence[CoreStep]], first: bool = False) -> StepTable:
+    """The steps as a walk takes them.
+
+    Args:
+        cores: of the chip.
+        steps: of each core; see `core_steps`.
+        first: the cores meet their schedules for the first time, and check them.
+    """
+    rows: list[tuple[float, ...]] = []
+    transfers = array("I")
+    begins, starts = [0], []
+    for mine in steps:
+        there, table = 0 if first else _last_overlay(mine), HEADER.layout.size
+        for step in mine:
+            row, there = _row(step, there, transfers)
+            rows.append(row)
+            table += int(row[2])
+        begins.append(len(rows))
+        starts.append(costs.START + first * costs.check(table, cores))
+    whole = np.array(rows, float).reshape(-1, 6)
+    runs = whole[:, 0] >= 0
+    moved = np.frombuffer(transfers, np.uint32).reshape(-1, 2)
+    return StepTable(whole, runs, moved, np.array(begins, np.uint32), np.array(starts, float))
+
+
 def walk(
-    plan: Plan,
     steps: Sequence[Sequence[CoreStep]],
-    kernels: Sequence[Sequence[int]],
+    table: StepTable,
+    kernels: Sequence[NDArray[np.int64]],
     sdram: float = CHIP.sdram_bandwidth.value,
     counted: bool = False,
-    first: bool = False,
 ) -> Walk:
     """Times of a plan's steps.
 
     Args:
-        plan: the plan.
         steps: of each core; see `core_steps`.
+        table: the same as numbers.
         kernels: predicted cycles of the kernel of each step of each core.
         sdram: bytes/s of the chip's SDRAM.
         counted: the cores write step counters.
-        first: the cores meet their schedules for the first time, and check them.
     """
-    rows, transfers, begins, starts = [], [], [0], []
-    for mine, cycles in zip(steps, kernels, strict=True):
-        there, table = 0 if first else _last_overlay(mine), HEADER.layout.size
-        for step, kernel in zip(mine, cycles, strict=True):
-            row, moves, there = _row(step, kernel, there)
-            rows.append(row)
-            transfers += moves
-            table += int(row[2])
-        begins.append(len(rows))
-        starts.append(costs.START + first * costs.check(table, plan.machine.cores))
-    constants = _constants(plan.machine.cores, sdram, counted)
-    taken, moved = np.zeros((len(rows), 10)), np.zeros((len(transfers), 2))
-    table_ = np.array(transfers, np.uint32).reshape(-1, 2)
-    _planner.walk(
-        np.array(rows, float), table_, np.array(begins, np.uint32), np.array(starts, float), constants, taken, moved
-    )
+    rows = table.rows.copy()
+    rows[:, 0] = np.where(table.runs, np.concatenate(kernels), -1)
+    taken, moved = np.zeros((len(rows), 10)), np.zeros((len(table.transfers), 2))
+    constants = _constants(len(steps), sdram, counted)
+    _planner.walk(rows, table.transfers, table.begins, table.starts, constants, taken, moved)
     taken, moved = np.rint(taken), np.rint(moved)
-    counts = [sum(int(row[3] + row[4]) for row in rows[a:b]) for a, b in itertools.pairwise(begins)]
-    edges = np.cumsum([0, *counts])
+    before = np.concatenate([[0], np.cumsum(rows[:, 3] + rows[:, 4])]).astype(int)
     return Walk(
         tuple(tuple(mine) for mine in steps),
-        tuple(taken[a:b] for a, b in itertools.pairwise(begins)),
-        tuple(moved[a:b] for a, b in itertools.pairwise(edges)),
+        tuple(taken[a:b] for a, b in itertools.pairwise(table.begins)),
+        tuple(moved[before[a] : before[b]] for a, b in itertools.pairwise(table.begins)),
     )
 
 
@@ -120,21 +151,27 @@ def _last_overlay(steps: Sequence[CoreStep]) -> int:
     return next((number for call in reversed(calls) if (number := overlay_of(call.kernel))), 0)
 
 
-def _row(step: CoreStep, kernel: int, there: int) -> tuple[tuple[float, ...], list[tuple[int, int]], int]:
-    """A step as numbers, its transfers, and the overlay that is in the core's window after it."""
+def _row(step: CoreStep, there: int, transfers: array[int]) -> tuple[tuple[float, ...], int]:
+    """A step as numbers, and the overlay that is in the core's window after it; its transfers are added to the others.
+
+    Args:
+        step: of a core.
+        there: the overlay in its window before.
+        transfers: rows and bytes of each.
+    """
     call = step.call
     flags = _BARRIER * step.barrier | _ORDERED * step.ordered
     if call is None:
-        return (-1.0, 0.0, STEP.layout.size, 0, 0, flags), [], there
+        return (-1.0, 0.0, STEP.layout.size, 0, 0, flags), there
     words = len(KERNELS[call.kernel].arguments) if call.kernel else 0
     block = STEP.layout.size + TRANSFER.layout.size * (len(call.loads) + len(call.stores)) + 4 * words
     if call.condition is not None:  # for rare events: it is left out
-        return (-1.0, 0.0, block, 0, 0, flags | _LEFT_OUT), [], there
+        return (-1.0, 0.0, block, 0, 0, flags | _LEFT_OUT), there
     overlay = overlay_of(call.kernel)
     code = costs.OVERLAY_BYTES[overlay - 1] if overlay not in (0, there) else 0
-    moves = [(move.rows, move.bytes) for move in (*call.loads, *call.stores)]
-    row = (kernel if call.kernel else -1.0, code, block, len(call.loads), len(call.stores), flags)
-    return row, moves, overlay or there
+    for move in (*call.loads, *call.stores):
+        transfers.extend((move.rows, move.bytes))
+    return (0.0 if call.kernel else -1.0, code, block, len(call.loads), len(call.stores), flags), overlay or there
 
 
 def _constants(cores: int, sdram: float, counted: bool) -> NDArray[np.float64]:

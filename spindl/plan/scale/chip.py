@@ -69,7 +69,8 @@ def plan_chip(graph: Graph, machine: Machine) -> ChipPlan:
     draft = machine_draft(graph, homes, replace(machine, used=machine.used[:1]), 0)
     draft.narrow, draft.per_byte = True, CYCLES_PER_BYTE
     _resident_weights(draft, jobs)
-    own = {name for name, buffer in draft.buffers.items() if buffer.kept and name in _owned(graph)}
+    owned = _owned(graph)
+    own = {name for name, buffer in draft.buffers.items() if buffer.kept and name in owned}
     tasks: list[list[Task]] = [[] for _ in range(max(level for _, level in kept) + 1)]
     gradients: dict[int, int] = {}  # by number of the job
     for number, (job, level) in enumerate(kept):

@@ -13,8 +13,7 @@ from math import prod
 from spindl.graph.graph import Graph
 from spindl.machine import CHIP
 from spindl.machine.energy import POWER
-from spindl.plan.cost import PhaseCost
-from spindl.plan.cost import predict as phase_costs
+from spindl.plan.cost import PhaseCost, forecasts
 from spindl.plan.machine import machine_of
 from spindl.plan.scale.chip import ChipPlan, plan_chip
 from spindl.plan.scale.machines import Boards
@@ -108,7 +107,8 @@ class Prediction:
 def chip_of(graph: Graph, constants: tuple[Constants, ...] = (MIDDLE, SLOW, FAST), cores: int = COMPUTE_CORES) -> Chip:
     """Plans one chip of many for a graph of one image. Raises PlanError, TooLarge."""
     planned = plan_chip(graph, machine_of("spin5", 1, cores, sdram=SDRAM_OF_USERS))
-    costs = {c: phase_costs(planned.plan, c.sdram, c.kernels) for c in constants}
+    foreseen = forecasts(planned.plan, [(c.sdram, c.kernels) for c in constants])
+    costs = {c: each.phases for c, each in zip(constants, foreseen, strict=True)}
     cycles, tables = 0, 0
     nodes = _mac_nodes(planned)
     for phase in costs[constants[0]]:

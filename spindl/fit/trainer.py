@@ -256,16 +256,14 @@ class Trainer:
                 run.save()
             try:
                 epochs = run.train(list(past))
-            except RunError:
-                kept = None if checkpoints is None else checkpoints.latest()
-                display.note(f"the executor stopped; the last checkpoint: {kept or 'none'}")
-                if kept is not None:
-                    display.note(f"to go on from it: spindl train --resume --run-dir {self.run_dir}")
+            except BaseException as error:
+                if isinstance(error, RunError) or type(error) is KeyboardInterrupt:  # not `Interrupted`: in a step
+                    kept = None if checkpoints is None else checkpoints.latest()
+                    display.note(f"the executor stopped; the last checkpoint: {kept or 'none'}")
+                    if kept is not None:
+                        display.note(f"to go on from it: spindl train --resume --run-dir {self.run_dir}")
                 with suppress(RunError):  # a machine that stopped in a step holds no State any more
                     self._take_back(run)
-                raise
-            except BaseException:
-                self._take_back(run)
                 raise
             self._take_back(run)
             if isinstance(session, HostedSession):

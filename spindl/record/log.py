@@ -80,8 +80,9 @@ class RecordWriter:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file. Raises RunFolderError if a line that could not be written still cannot."""
+        with disk_errors(self._path):
+            self._file.close()
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:

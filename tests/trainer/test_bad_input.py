@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from spindl.data import BatchSizeError, FeatureRangeError, LabelRangeError, from
 from spindl.infer.examples import ExamplesError
 from spindl.model import UnsupportedModel
 from spindl.program import CheckpointFolder, RunFolderError, StateError
+from spindl.record.log import RecordWriter
 from spindl.run import RunError
 from spindl.train import Formats, TrainingError
 from tests.trainer.support import Net, network, pictures, trainer
@@ -173,6 +175,14 @@ def test_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert checkpoints.load() is not None
     assert not list(tmp_path.rglob(".*"))
     trainer(run_dir=tmp_path, resume=True).fit()
+
+
+def test_a_log_that_finds_no_space_says_so_when_it_is_closed_too() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full here")
+    with pytest.raises(RunFolderError, match="No space left"), closing(RecordWriter(full)) as writer:
+        writer.write({"kind": "step"})
 
 
 def test_full_file_system(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 
 from spinnman.constants import UDP_MESSAGE_MAX_SIZE
 
+from spindl.machine import Topology
 from spindl.machine.topology import XY
+from spindl.program import Program
 from spindl.program.image import Image
 from spindl.program.load import ChipLoad, CoreName, Setting, chip_load
 from spindl.program.machine import ChipProgram, Place, relocated
@@ -168,3 +170,15 @@ def filled(layout: Layout, block: int) -> tuple[LoadedChip, Iterator[Piece]]:
     load = layout.record_load(base, base + layout.records)
     pieces += [(layout.xy, address, data) for address, data in load.writes]
     return LoadedChip(layout.xy, layout.names, graphs, load), iter(pieces)
+
+
+def check_fits(program: Program, places: list[XY], topology: Topology) -> None:
+    """Raises RunError if the Program uses chips or links that the machine has not."""
+    there = {(place.x, place.y): place for place in topology.places}
+    absent = sorted(set(places) - there.keys())
+    if absent:
+        raise RunError(f"the machine has no chips {absent}", "machine", "plan for this machine")
+    for xy, entries in chip.router_entries(program).items():
+        dead = sorted({link for entry in entries for link in entry.links if there[xy].neighbours[link] is None})
+        if dead:
+            raise RunError(f"the plan sends over links {dead} of chip {xy}, which are dead", "machine", "plan anew")

@@ -20,7 +20,16 @@ from spindl.program.machine import ChipProgram
 from spindl.run import chip
 from spindl.run.hosted.errors import CoreLeft, MachineStopped
 from spindl.run.hosted.host import Core, Host, MachineError
-from spindl.run.hosted.loading import CORE_TIME_OUT, STATES, Layout, LoadedChip, filled, lay_out, requests_saved
+from spindl.run.hosted.loading import (
+    CORE_TIME_OUT,
+    STATES,
+    Layout,
+    LoadedChip,
+    check_fits,
+    filled,
+    lay_out,
+    requests_saved,
+)
 from spindl.run.hosted.memories import Asked, Fetched, Pieces
 from spindl.run.hosted.transfers import Piece, Span
 from spindl.run.hosted.ways import LinkTo, Place, Stalled, stalled
@@ -35,6 +44,7 @@ STEP_SECONDS = 60.0
 SLOWER = 10.0
 STILL_SECONDS = 60.0
 """Wall-clock seconds that the machine's clock may stand still."""
+_LOST = "is it still switched on and connected? go on from the last checkpoint (--resume)"
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.1
 _FIELDS = {field.name: 4 * place for place, field in enumerate(CORE.fields)}
 _ANSWER_BYTES = _FIELDS["error"] + 4 - _FIELDS["answer"]
@@ -68,7 +78,7 @@ class LoadedMachine:
         places = [part.xy for part in next(iter(program.chips.values()))]
         if any([part.xy for part in parts] != places for parts in program.chips.values()):
             raise RunError("the graphs of the program are planned for different chips", "program")
-        _check_fits(program, places, topology)
+        check_fits(program, places, topology)
         self.chips = self._load(places, program, topology)
         self._cores = [(*each.xy, name.virtual) for each in self.chips for name in each.names]
         self._graph: str | None = None  # of the present step
@@ -154,7 +164,11 @@ class LoadedMachine:
         try:
             yield
         except MachineError as error:
-            raise self._stopped(error.what) from error
+            try:
+                found = self._stopped(error.what)
+            except MachineError:  # nothing answers any more
+                raise MachineError(error.what, self.host.address, _LOST) from error
+            raise found from error
 
     def _count(self, count: bool) -> None:
         if self._counting == count:
@@ -387,18 +401,6 @@ class LoadedMachine:
     def stop(self) -> None:
         """Stops the cores' program and frees its memory."""
         self.host.stop(APPLICATION)
-
-
-def _check_fits(program: Program, places: list[XY], topology: Topology) -> None:
-    """Raises RunError if the Program uses chips or links that the machine has not."""
-    there = {(place.x, place.y): place for place in topology.places}
-    absent = sorted(set(places) - there.keys())
-    if absent:
-        raise RunError(f"the machine has no chips {absent}", "machine", "plan for this machine")
-    for xy, entries in chip.router_entries(program).items():
-        dead = sorted({link for entry in entries for link in entry.links if there[xy].neighbours[link] is None})
-        if dead:
-            raise RunError(f"the plan sends over links {dead} of chip {xy}, which are dead", "machine", "plan anew")
 
 
 __all__ = ["APPLICATION", "CORE_TIME_OUT", "LoadedMachine"]

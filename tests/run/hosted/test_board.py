@@ -140,13 +140,15 @@ def test_a_probe_finds_what_is_not_listed(served: Callable[..., Machine]) -> Non
 
 
 def test_a_board_in_use_is_left_alone(served: Callable[..., Machine]) -> None:
+    """All cores of a chip: SpiNNMan counts those in use as missing."""
     machine = served()
     with closing(Host(machine.host, 3)) as host:
-        host.load([(0, 1, 1), (0, 1, 2)], load_image().aplx, 77)
-        host.wait_for([(0, 1, 1), (0, 1, 2)], 77, "READY", 10)
-        with pytest.raises(MachineInUse, match="2 cores run application 77") as caught:
+        cores = [(0, 1, core) for core in range(1, 18)]
+        host.load(cores, load_image().aplx, 77)
+        host.wait_for(cores, 77, "READY", 10)
+        with pytest.raises(MachineInUse, match="17 cores run application 77") as caught:
             read_machine(parse_machine(machine.host))
-        assert caught.value.cores == ((0, 1, 1), (0, 1, 2))
+        assert caught.value.cores == tuple(cores)
         assert "core 1: spindl, application 77, ready" in str(caught.value)
         assert f"spindl machine {machine.host} --stop" in caught.value.remedy
     assert stop_programs(parse_machine(machine.host)) == (77,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -94,12 +95,43 @@ def stage_states(program: ChipProgram, memory: Memory, values: Mapping[str, Valu
         _write_exponent(program, memory, values[name], place)
 
 
-def read_states(program: ChipProgram, memory: Memory, *, shards_only: bool = False) -> dict[str, Value]:
-    """All states of a chip, or only those of which other chips have the rest; shards lie in a row (`joined_states`)."""
-    result = {}
+def read_states(program: ChipProgram, memory: Memory) -> dict[str, Value]:
+    """All states of a chip; shards lie in a row (`joined_states`)."""
+    return _read_states(program, memory, program.states)
+
+
+def read_parts(program: ChipProgram, memory: Memory, first: bool) -> dict[str, Value]:
+    """What the host reads of one of several chips, so that it reads all of a State once (`joined_parts`).
+
+    Shards come from their owners; what all chips hold comes as it has entered, an equal part from each board.
+    """
+    return _read_states(program, memory, _parts(program, first))
+
+
+def joined_parts(parts: Sequence[Mapping[str, Value]], programs: Sequence[ChipProgram]) -> dict[str, Value]:
+    """The State from what was read of all chips, the first of them first."""
+    pieces: dict[str, list[tuple[Value, Place]]] = {}
+    for number, (part, program) in enumerate(zip(parts, programs, strict=True)):
+        for name, place in _parts(program, number == 0).items():
+            pieces.setdefault(name, []).append((part[name], place))
+    return {name: each[0][0] if each[0][1].shard is None else joined(each) for name, each in pieces.items()}
+
+
+def _parts(program: ChipProgram, first: bool) -> dict[str, Place]:
+    """Where on a chip lies what the host reads of it."""
+    entered = {name: place for name, place in program.staged if program.states[name].shard is None}
+    found = {}
     for name, place in program.states.items():
-        if shards_only and place.shard is None:
-            continue
+        if name in entered:
+            found[name] = replace(entered[name], exponent=place.exponent, word=place.word)
+        elif first or place.shard is not None:
+            found[name] = place
+    return found
+
+
+def _read_states(program: ChipProgram, memory: Memory, places: Mapping[str, Place]) -> dict[str, Value]:
+    result = {}
+    for name, place in places.items():
         exponent = place.exponent or 0
         if place.word is not None:
             exponent = int(np.frombuffer(memory.read(program.words + 4 * place.word, 4), "<i4")[0])

@@ -20,7 +20,7 @@ from spindl.program.machine import ChipProgram
 from spindl.run import chip
 from spindl.run.walker import HostMemory, walk_chips
 from tests.plan.networks import Case, case
-from tests.plan.test_equality import check_chips, check_machine
+from tests.plan.test_equality import assert_same, check_chips, check_machine
 
 
 @cache
@@ -52,7 +52,12 @@ def check_brought(programs: Sequence[ChipProgram], c: Case, late: bool) -> None:
         if program.staged:
             chip.stage_states(program, memory, state, first=number == 0)
     walk_chips([(p.schedules["states"], memory) for p, memory in zip(programs, brought, strict=True)], late=late)
-    for program, memory in zip(programs, brought, strict=True):
+    both = list(zip(programs, brought, strict=True))
+    parts = [chip.read_parts(*each, first=number == 0) for number, each in enumerate(both)]
+    assert_same(chip.joined_parts(parts, programs), {name: state[name] for name in programs[0].states})
+    elements = sum(np.asarray(value.mantissa).size for part in parts for value in part.values())
+    assert elements == sum(np.asarray(state[name].mantissa).size for name in programs[0].states)
+    for program, memory in both:
         written = HostMemory(program.bytes)
         chip.write_states(program, written, state)
         wanted = chip.read_states(program, written)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import zip_longest
 from time import monotonic, sleep
 from typing import TypeVar
@@ -305,10 +304,10 @@ class LoadedMachine:
             self.host.write(pieces)
 
     def read_states(self, graph: str) -> dict[str, Value]:
-        """The State: shards of all chips, all else from the first, as all hold the same."""
-        first = self._read(graph, chip.read_states, self.chips[:1])
-        others = self._read(graph, partial(chip.read_states, shards_only=True), self.chips[1:])
-        return chip.joined_states([*first, *others], [each.graphs[graph].program for each in self.chips])
+        """The State: shards of all chips, of all else a part from each board, as all chips hold the same."""
+        programs = [each.graphs[graph].program for each in self.chips]
+        parts = self._read(graph, lambda p, memory: chip.read_parts(p, memory, first=p is programs[0]), self.chips)
+        return chip.joined_parts(parts, programs)
 
     def read_outputs(self, graph: str) -> dict[str, Value]:
         """The outputs of the last step, of all chips' images."""

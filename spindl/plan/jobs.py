@@ -88,6 +88,7 @@ class Job:
         rounding: of kinds "rounding" and "loss".
         first: jobs whose tiles it makes just before its own, so that they are not loaded again.
         part: of kinds "reduce" and "gather": which turns are made; None: all.
+        crowded: of exchanges between chips: in the same phase others go over the same links, rings and tree.
     """
 
     kind: str
@@ -97,6 +98,7 @@ class Job:
     rounding: Rounding | None = None
     first: tuple[Job, ...] = ()
     part: Part | None = None
+    crowded: bool = False
 
 
 @dataclass

@@ -44,6 +44,7 @@ class Network:
         rings: how many at once are fastest: streams that share a link have to wait for each other.
         sharers: where so many rings less 1 are in use, of each of their streams, by ring and sender: how many use the
             link of its way that most use.
+        crossing: whether a way of the tree uses a link of a ring.
     """
 
     ring: tuple[int, ...]
@@ -52,6 +53,7 @@ class Network:
     entries: Mapping[XY, tuple[RouterEntry, ...]] = field(default_factory=dict)
     rings: int = 1
     sharers: tuple[Mapping[tuple[int, int], int], ...] = ()
+    crossing: bool = False
 
 
 def ring_stream(ring: int, sender: int) -> int:
@@ -172,6 +174,8 @@ def _routed(machine: Machine, network: Network) -> Network:
         sharers.append({way: max(load[link] for link in ways[way]) for way in ways})
     rings = min(range(1, RINGS + 1), key=lambda r: word(gap(max(sharers[r - 1].values())), True) / r)
     del streams[rings:]
+    load.clear()
+    load.update(link for (ring, _), way in ways.items() if ring < rings for link in way)
     tree, below = tree_core(machine.cores), network.children
     up = [routed(up_stream(k), k, [p], tree) for k, p in enumerate(network.parents) if p is not None]
     down = [routed(down_stream(k), k, below[k], tree) for k in range(machine.chips) if below[k]]
@@ -180,7 +184,10 @@ def _routed(machine: Machine, network: Network) -> Network:
         for xy, each in found.items():
             entries.setdefault(xy, []).extend(each)
     every = {xy: tuple(each) for xy, each in sorted(entries.items())}
-    return replace(network, entries=every, rings=rings, sharers=tuple(sharers))
+    crossing = any(
+        load[xy, link] for found in (*up, *down) for xy, each in found.items() for e in each[:1] for link in e.links
+    )
+    return replace(network, entries=every, rings=rings, sharers=tuple(sharers), crossing=crossing)
 
 
 def machine_entries(machine: Machine) -> Mapping[XY, tuple[RouterEntry, ...]]:

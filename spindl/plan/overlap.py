@@ -26,15 +26,19 @@ from heapq import heapify, heapreplace
 from spindl.graph.graph import Graph
 from spindl.plan.draft import Draft, Stored
 from spindl.plan.jobs import Job, Part, dependencies, levels
+from spindl.plan.network import Network, up_stream
 from spindl.plan.plan import Plan
 from spindl.plan.rings import BLOCK_WORDS, gather_tasks, reduce_tasks
 from spindl.plan.task import Task
 from spindl.plan.walk import BEGIN, END, MEET, MEET_END, Walk
+from spindl.program import costs
 
 RINGS = {"reduce": reduce_tasks, "gather": gather_tasks}
 """Kinds of jobs that go around the rings, and who makes their tasks."""
 EXCHANGES = frozenset({*RINGS, "tree"})
 """Kinds of jobs that this pass may move."""
+TREES = frozenset({"tree", "tree_maximum", "tree_norm"})
+"""Kinds of jobs that go over the tree."""
 WORDS = tuple(BLOCK_WORDS // n for n in (1, 2, 4, 8))
 """Of a block, at most: what is tried. Smaller blocks fit shorter phases; each costs some 6,000 cycles of its own."""
 BEGIN_PART = 8_000
@@ -50,10 +54,14 @@ class Work:
     Attributes:
         free: of those that any core can run.
         pinned: of those that a core must run, by core.
+        way: of exchanges: "ring" or "tree".
+        crowded: as `pinned`, where the other way is in use in the same phase.
     """
 
     free: tuple[float, ...] = ()
     pinned: Mapping[int, float] = field(default_factory=dict)
+    way: str = ""
+    crowded: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -65,8 +73,9 @@ class _Phase:
     def cycles(self, cores: int, *more: Work) -> float:
         """Until the last core is done, tasks dealt as `spindl.plan.deal` does it; more: of other jobs."""
         loads, every = [0.0] * cores, (*self.work.values(), *more)
+        crowded = {"ring", "tree"} <= {work.way for work in every}
         for work in every:
-            for core, time in work.pinned.items():
+            for core, time in (work.crowded if crowded and work.way else work.pinned).items():
                 loads[core] += time
         heapify(loads)
         for time in sorted((time for work in every for time in work.free), reverse=True):
@@ -74,12 +83,17 @@ class _Phase:
         return max(loads)
 
 
-def work_of(walked: Walk) -> dict[int, Work]:
+def work_of(walked: Walk, network: Network) -> dict[int, Work]:
     """The work of each job as the walk foresees it, waits for SDRAM and other chips included."""
     found: dict[int, list[tuple[int | None, float]]] = {}
+    tree: dict[int, list[Task]] = {}
     for _, _, task, time in _taken(walked):
         found.setdefault(task.job, []).append((task.core, time))
-    return {job: _work(tasks) for job, tasks in found.items()}
+        streams = [call.arguments["stream"] for call in task.calls if call.kernel == "send"]
+        if any(isinstance(stream, int) and stream >= up_stream(0) for stream in streams):
+            tree.setdefault(task.job, []).append(task)
+    works = {job: _work(tasks) for job, tasks in found.items()}
+    return works | {job: _tree_work(network, tasks, works[job]) for job, tasks in tree.items()}
 
 
 def exchange_cycles(plan: Plan, walked: Walk) -> tuple[int, int]:
@@ -128,40 +142,82 @@ def _work(tasks: Iterable[tuple[int | None, float]]) -> Work:
 
 @dataclass(frozen=True)
 class _Exchange:
-    """A job that can be cut behind each of its turns.
+    """A job that can be cut behind each of its turns; the tree's have one.
 
     Attributes:
         words: of a block, at most.
         turns: how many.
-        cycles: of a turn, by core.
+        turn: the work of one.
         begin: cycles of a part beside its turns.
     """
 
     words: int
     turns: int
-    cycles: Mapping[int, float]
-    begin: float
+    turn: Work
+    begin: float = BEGIN_PART
 
     def part(self, turns: int) -> Work:
         """The work of some turns."""
-        return Work((), {core: turns * each + self.begin for core, each in self.cycles.items()} if turns else {})
+
+        def several(cycles: Mapping[int, float]) -> dict[int, float]:
+            return {core: turns * each + self.begin for core, each in cycles.items()} if turns else {}
+
+        return replace(self.turn, pinned=several(self.turn.pinned), crowded=several(self.turn.crowded))
 
 
 def _exchanges(draft: Draft, job: Job, known: Work) -> list[_Exchange]:
-    """How a job can be cut. A tree's cannot."""
+    """How an exchange can be cut: asked of those who make its tasks; of the tree's it is known what they take."""
     if job.kind not in RINGS:
-        return [_Exchange(0, 1, known.pinned, 0.0)]
+        return [_Exchange(0, 1, known, 0.0)]
+    assert draft.network is not None
     found = []
     for words in WORDS:
-        whole = replace(draft, buffers={}, blocks={}, shards={}, stored={job.nodes[0]: Stored("own", 1, 0)})
-        tasks = RINGS[job.kind](whole, 0, replace(job, part=Part(0, None, words)))
-        turns = sum(call.kernel == "send" for call in tasks[0].calls)
-        cycles: dict[int, float] = {}
-        for task in tasks:
-            assert task.core is not None
-            cycles[task.core] = cycles.get(task.core, 0.0) + task.cost / turns
-        found.append(_Exchange(words, turns, cycles, BEGIN_PART))
+        turns, cycles = 0, list[dict[int, float]]()
+        for crowded in (False, draft.network.crossing):
+            whole = replace(draft, buffers={}, blocks={}, shards={}, stored={job.nodes[0]: Stored("own", 1, 0)})
+            tasks = RINGS[job.kind](whole, 0, replace(job, part=Part(0, None, words), crowded=crowded))
+            turns = sum(call.kernel == "send" for call in tasks[0].calls)
+            cycles.append({})
+            for task in tasks:
+                assert task.core is not None
+                cycles[-1][task.core] = cycles[-1].get(task.core, 0.0) + task.cost / turns
+        found.append(_Exchange(words, turns, Work((), cycles[0], "ring", cycles[1])))
     return found
+
+
+def _tree_work(network: Network, tasks: Sequence[Task], work: Work) -> Work:
+    """The work of an exchange over the tree alone in its phase, and beside rings."""
+    sent = {call.arguments["block"]: call for task in tasks for call in task.calls if call.kernel == "send"}
+    longer, crowded = 0.0, False
+    for call in sent.values():  # a word goes up and down through all of the tree
+        words, gap = call.arguments["words"], call.arguments["gap"]
+        assert isinstance(words, int) and isinstance(gap, int)
+        crowded = gap == costs.CROWDED_TREE
+        longer += 2 * _depth(network) * words * (costs.word(costs.CROWDED_TREE, False) - costs.word(costs.GAP, False))
+    slow, fast = (0.0, -longer) if crowded else (longer, 0.0)
+    one, other = ({core: each + more for core, each in work.pinned.items()} for more in (fast, slow))
+    return Work((), one, "tree", other if network.crossing else one)
+
+
+def _depth(network: Network) -> int:
+    """Of the tree: how many chips are above the deepest one."""
+
+    def above(chip: int) -> int:
+        parent = network.parents[chip]
+        return 0 if parent is None else 1 + above(parent)
+
+    return max(above(chip) for chip in range(len(network.parents)))
+
+
+def with_crowded(jobs: Sequence[Job], phase_of: Sequence[int], network: Network) -> tuple[Job, ...]:
+    """The jobs; exchanges that share their phase with others that go over the same links say so."""
+    rings = {phase for job, phase in zip(jobs, phase_of, strict=True) if job.kind in RINGS}
+    trees = {phase for job, phase in zip(jobs, phase_of, strict=True) if job.kind in TREES}
+    both = rings & trees if network.crossing else set()
+    return tuple(
+        replace(job, crowded=True) if phase in both and job.kind in TREES | RINGS.keys() else job
+        for job, phase in zip(jobs, phase_of, strict=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -199,7 +255,8 @@ def beside_others(
         draft: of a chip, with its network; nothing in it is changed.
         walked: a plan of that chip, made from these phases.
     """
-    step, known = _movable(graph, homes, jobs, phase_of), work_of(walked)
+    assert draft.network is not None
+    step, known = _movable(graph, homes, jobs, phase_of), work_of(walked, draft.network)
     cores = draft.limits.cores
     phases = [_Phase() for _ in range(step.last + 1)]
     for number, work in known.items():

@@ -84,7 +84,7 @@ class _Block:
     """The calls of a chip for a block of the tree.
 
     Attributes:
-        words: of it.
+        words, gap: of it, and from packet to packet.
         listens: to its children's sums.
         own: the chip's own sums.
         added: for each child, to receive its sums and to add them.
@@ -93,6 +93,7 @@ class _Block:
     """
 
     words: int
+    gap: int
     listens: list[Numbered]
     own: list[Numbered]
     added: list[list[Numbered]]
@@ -117,19 +118,19 @@ def _first_block(network: Network, chip: int, calls: list[Numbered]) -> tuple[_B
     added = [[*take(1), *others()] for _ in range(children)]
     up = take(0 if network.parents[chip] is None else 3)
     down = take(2 if children else 1)
-    words = _words((listens or up)[0][1])
-    return _Block(words, listens, own, added, up, down), calls[at:]
+    sent = next(call for _, call in (*up, *down) if call.kernel == "send")
+    return _Block(_words(sent), _gap(sent), listens, own, added, up, down), calls[at:]
 
 
 def _exchanged(network: Network, chip: int, now: list[float], block: _Block, kernels: list[int]) -> list[float]:
     """When each chip is done with a block that it begins at `now`. Sets the cycles of this chip's calls of streams."""
     listen, receive = (costs.stream(kernel, 0) + costs.step(True, 0, 0, 0) for kernel in ("listen", "receive"))
-    send, over = costs.stream("send", block.words), costs.step(True, 0, 0, 0)
+    send, over = costs.stream("send", block.words, False, block.gap), costs.step(True, 0, 0, 0)
     own = _taken(block.own, kernels)
     adds = [_taken(each[1:], kernels) for each in block.added]
     add = sum(adds) / len(adds) if adds else costs.step(True, 0, 0, 0)
     for number, call in (*block.listens, *block.up[:1]):
-        kernels[number] = costs.stream(call.kernel, block.words)
+        kernels[number] = costs.stream(call.kernel, 0)
 
     now, heard, come = list(now), list(now), list(now)
     order = _from_the_root(network)

@@ -8,7 +8,7 @@ overlap    several chips: exchanges around rings cut into parts, beside the work
 numbers    sites, words of state; states, inputs and constants get their buffers
 tiles      each job becomes tasks: cuts of its result that fit a core
 ends       the first phase fills the tables of exponents, the last ones bring them back to the State
-deal       tasks to cores, longest first
+deal       tasks to cores, longest first by the kernels' own cycles
 regions    DTCM addresses
 deliver    several chips: a schedule that brings a State from each board's entrance to all chips
 memory     SDRAM addresses by liveness
@@ -24,7 +24,7 @@ from types import MappingProxyType
 
 from spindl.graph.graph import Graph
 from spindl.plan import ends
-from spindl.plan.cost import forecast, total_cycles
+from spindl.plan.cost import forecast, total_cycles, weighed
 from spindl.plan.deal import Placed, deal, place_regions
 from spindl.plan.deliver import (
     STAGED_INPUTS,
@@ -44,7 +44,7 @@ from spindl.plan.layout import ELEMENT_BYTES, aligned, element_bytes, value_byte
 from spindl.plan.machine import Machine, entrances
 from spindl.plan.memory import Life, lives
 from spindl.plan.network import network_of
-from spindl.plan.overlap import EXCHANGES, beside_others
+from spindl.plan.overlap import EXCHANGES, beside_others, with_crowded
 from spindl.plan.plan import Phase, Plan
 from spindl.plan.same import Known, placed, tasks_of
 from spindl.plan.share import Shard, gathers_late, shards_of, share_of, with_exchanges
@@ -93,12 +93,16 @@ def _prepared(graph: Graph, machine: Machine, overlap: bool) -> _Prepared:
     shards = shards_of(graph, homes, machine.chips, 0)
     jobs = with_exchanges(graph, jobs, machine.chips, shards)
     whole = _Prepared(graph, jobs, homes, gathers_late(jobs, levels(graph, jobs, homes)))
+    if machine.chips == 1:
+        return whole
+    network = network_of(machine)
+    whole = replace(whole, jobs=with_crowded(jobs, whole.phase_of, network))
     if not overlap or not any(job.kind in EXCHANGES for job in jobs):
         return whole
     foreseen = forecast(_plan(whole, machine, 0, Known()))
     draft = machine_draft(graph, homes, machine, 0, shards)
-    parts = beside_others(graph, homes, jobs, whole.phase_of, draft, foreseen.walk)
-    cut = _Prepared(graph, parts[0], homes, parts[1])
+    parts, phase_of = beside_others(graph, homes, jobs, whole.phase_of, draft, foreseen.walk)
+    cut = _Prepared(graph, with_crowded(parts, phase_of, network), homes, phase_of)
     try:
         shorter = total_cycles(forecast(_plan(cut, machine, 0, Known())).phases) < total_cycles(foreseen.phases)
     except TooLarge:  # gradients stay longer
@@ -120,6 +124,7 @@ def _plan(prepared: _Prepared, machine: Machine, chip: int, known: Known) -> Pla
     names = ["begin", *(f"level {k}" for k in range(len(tasks))), "collect"]
     names += [*(f"between {k}" for k in range(len(between))), "finish"]
     fixed, start = fixed_regions(draft, machine)
+    phases = [[task if task.core is not None else weighed(task, known.cycles) for task in phase] for phase in phases]
     cores = [deal(phase, machine.cores) for phase in phases]
     node_names = [node.name for node in graph.nodes]
     on_cores = place_cores(cores, start, machine, fixed, node_names)

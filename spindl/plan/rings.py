@@ -116,11 +116,18 @@ class _Ring:
     """The calls of one core that passes blocks on."""
 
     def __init__(
-        self, draft: Draft, node: int, ring: int, turns: Sequence[_Turn], words: Sequence[int], rings: int
+        self,
+        draft: Draft,
+        node: int,
+        ring: int,
+        turns: Sequence[_Turn],
+        words: Sequence[int],
+        rings: int,
+        crowded: bool = False,
     ) -> None:
         assert draft.network is not None
         self.node, self.turns, self.words = node, turns, words
-        self.gap = gap(draft.network.sharers[rings - 1][ring, draft.chip])
+        self.gap = gap(draft.network.sharers[rings - 1][ring, draft.chip], crowded)
         self.stream = ring_stream(ring, draft.chip)
         self.before = ring_stream(ring, neighbour(draft.network, draft.chip, ring, -1))
         self.numbers = draft.numbered(f"ring {ring}", len(turns))
@@ -165,7 +172,7 @@ def reduce_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
         largest = aligned(max(length for each in blocks for _, length in each))
         turns = _turns(draft, job, ring, len(blocks[0]), 1)
         sizes = [blocks[turn.received][turn.block][1] // 4 for turn in turns]
-        r = _Ring(draft, index, ring, turns, sizes, cut.rings)
+        r = _Ring(draft, index, ring, turns, sizes, cut.rings, job.crowded)
 
         def room(k: int, regions: Regions = regions, largest: int = largest) -> At:
             return regions.at(f"y{k % 2}", 8 + largest).plus(4)  # head and block
@@ -208,7 +215,7 @@ def gather_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
         largest = aligned(max(length for each in blocks for _, length in each))
         turns = _turns(draft, job, ring, len(blocks[0]), 0)
         sizes = [blocks[turn.received][turn.block][1] // 4 for turn in turns]
-        r = _Ring(draft, index, ring, turns, sizes, cut.rings)
+        r = _Ring(draft, index, ring, turns, sizes, cut.rings, job.crowded)
 
         def room(k: int, regions: Regions = regions, largest: int = largest) -> At:
             return regions.at(f"y{k % 2}", 4 + largest)  # head and block

@@ -34,10 +34,11 @@ class Built:
 
 @dataclass
 class Known:
-    """What the chips planned before have left for the others: jobs by number, and places in SDRAM."""
+    """What the chips planned before have left for the others: jobs by number, places in SDRAM, cycles of kernels."""
 
     jobs: dict[int, Built] = field(default_factory=dict)
     places: dict[tuple[tuple[str, int, Life], ...], tuple[dict[str, int], int]] = field(default_factory=dict)
+    cycles: dict[tuple[object, ...], int] = field(default_factory=dict)
 
 
 def tasks_of(draft: Draft, number: int, job: Job, known: Known) -> Sequence[Task]:

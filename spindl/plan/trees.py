@@ -16,7 +16,7 @@ from spindl.plan.network import down_stream, tree_core, up_stream
 from spindl.plan.rings import BLOCK_WORDS
 from spindl.plan.task import At, Call, Move, Regions, Task
 from spindl.plan.tiles.channels import load_part_sums
-from spindl.program.costs import GAP, PASS_ON_WORD
+from spindl.program.costs import CROWDED_TREE, GAP, PASS_ON_WORD
 
 SITE_BYTES = 8
 
@@ -59,30 +59,30 @@ def tree_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
         target = draft.buffer(f"sum/{index}", aligned(value_bytes(node)))
         values.append(Value(stored, target, size, value_bytes(node) // size))
         draft.stored[index] = Stored(target, 1, value_bytes(node))
-    return exchange_tasks(draft, number, job.nodes[0], values)
+    return exchange_tasks(draft, number, job.nodes[0], values, job.crowded)
 
 
 def tree_maximum_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     """The largest of some bits over all chips: they lie where a site has its extent."""
     stored = draft.stored[job.nodes[0]]
-    return exchange_tasks(draft, number, job.nodes[0], [Value(stored, stored.buffer, SITE_BYTES, 1, True)])
+    return exchange_tasks(draft, number, job.nodes[0], [Value(stored, stored.buffer, SITE_BYTES, 1, True)], job.crowded)
 
 
 def tree_norm_tasks(draft: Draft, number: int, job: Job) -> list[Task]:
     """The sum of squared norms, which is the first int64 of its buffer."""
     stored = draft.stored[job.nodes[0]]
-    return exchange_tasks(draft, number, job.nodes[0], [Value(stored, stored.buffer, 8, 1)])
+    return exchange_tasks(draft, number, job.nodes[0], [Value(stored, stored.buffer, 8, 1)], job.crowded)
 
 
-def exchange_tasks(draft: Draft, number: int, node: int, values: Sequence[Value]) -> list[Task]:
-    """Values of all chips brought together on the core that works for the tree."""
+def exchange_tasks(draft: Draft, number: int, node: int, values: Sequence[Value], crowded: bool = False) -> list[Task]:
+    """Values of all chips brought together on the core that works for the tree; crowded: see `Job`."""
     assert draft.network is not None
     regions = Regions()
     calls = [Call("", node)]  # what the task before stored has left its regions when packets come
     blocks = _blocks(values, min(4 * BLOCK_WORDS, (draft.limits.tile - 256) // 6 // 8 * 8))
     numbers = draft.numbered("tree", len(blocks))
     for block, segments in zip(numbers, blocks, strict=True):
-        calls += _block_calls(draft, regions, node, block, segments)
+        calls += _block_calls(draft, regions, node, block, segments, CROWDED_TREE if crowded else GAP)
     words = sum(s.count * s.value.size // 4 for segments in blocks for s in segments)
     core = tree_core(draft.limits.cores)
     return [Task(number, tuple(calls), regions.sizes, core, cost=words * PASS_ON_WORD * 4 + 20_000 * len(blocks))]
@@ -107,7 +107,9 @@ def _blocks(values: Sequence[Value], room: int) -> list[list[_Segment]]:
     return blocks
 
 
-def _block_calls(draft: Draft, regions: Regions, node: int, block: int, segments: Sequence[_Segment]) -> list[Call]:
+def _block_calls(
+    draft: Draft, regions: Regions, node: int, block: int, segments: Sequence[_Segment], gap: int
+) -> list[Call]:
     network, chip = draft.network, draft.chip
     assert network is not None
     parent, children = network.parents[chip], network.children[chip]
@@ -121,7 +123,7 @@ def _block_calls(draft: Draft, regions: Regions, node: int, block: int, segments
         calls.append(Call("listen", node, words | {"words": size // 4, "receiver": receiver}))
 
     def send(stream: int, x: At, receivers: int) -> None:
-        words: dict[str, int | At] = {"stream": stream, "block": block, "x": x, "words": size // 4, "gap": GAP}
+        words: dict[str, int | At] = {"stream": stream, "block": block, "x": x, "words": size // 4, "gap": gap}
         calls.append(Call("send", node, words | {"receivers": receivers}))
 
     for slot, child in enumerate(children):

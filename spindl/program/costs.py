@@ -49,6 +49,10 @@ the thesis's MLP at 80 for each, none at 88."""
 SEND_BLOCK, SEND_WORD, PASS_ON_WORD = 1430, 87, 116
 """`send` to a chip nearby: the block, checksum and acknowledgement included, and each word at a gap of GAP; or as long
 as both take on a core that receives at the same moment, as in a ring."""
+CROWDED_RINGS, CROWDED_TREE = PASS_ON_WORD, 240
+"""Cycles from packet to packet where rings and tree are at work at once over the same links: of all rings of a link
+together, and of the tree. On 16 chips no router dropped a packet so in steps of the thesis's MLP, with the tree at 180
+or the rings at their own 80 some hundred."""
 LATER_WORD = 16
 """What a word takes beyond a longer gap on a core that receives at the same moment: it looks at the clock too late."""
 
@@ -73,9 +77,14 @@ def step(kernel: bool, loads: int, stores: int, rows: int) -> int:
     return STEP + KERNEL * kernel + QUEUE * queues + TRANSFER * (loads + stores) + ROW * rows
 
 
-def gap(streams: int) -> int:
-    """Cycles from packet to packet, at least, of each of some streams that share a link in one direction."""
-    return GAP if streams == 1 else SHARED_GAP * streams
+def gap(streams: int, crowded: bool = False) -> int:
+    """Cycles from packet to packet, at least, of each of some streams that share a link in one direction.
+
+    Args:
+        streams: of rings.
+        crowded: the tree's go over the same links at the same time.
+    """
+    return CROWDED_RINGS * streams if crowded else GAP if streams == 1 else SHARED_GAP * streams
 
 
 def word(gap: int, receiving: bool) -> int:

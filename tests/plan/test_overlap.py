@@ -106,13 +106,14 @@ def test_a_part_in_the_phase_that_makes_its_gradient_is_found() -> None:
 
     def earlier(plan: passes.Plan) -> passes.Plan:
         phases = list(plan.phases)
+        written = [{m.buffer for core in p.cores for t in core for c in t.task.calls for m in c.stores} for p in phases]
         at = next(
             k
             for k, phase in enumerate(phases)
             for core in phase.cores
             for placed in core
-            if any(call.kernel == "sum_rows" for call in placed.task.calls)
-            and any(call.kernel == "send" and call.loads for call in placed.task.calls)
+            for call in placed.task.calls
+            if call.kernel == "send" and {move.buffer for move in call.loads} & written[k - 1]
         )
         early, late = phases[at - 1], phases[at]
         moved = [tuple(p for p in core if any(c.kernel == "send" for c in p.task.calls)) for core in late.cores]

@@ -24,6 +24,8 @@ from spindl.run.sim.values import Pending
 TERM_LIMIT = 2**59
 EXACT_LIMIT = 2**52
 """Integers of at most this magnitude are exact in float64, and so are they plus a half."""
+INT32_LIMIT = 2**30
+"""Exact values in int32 are below this magnitude, so that they may be rounded there."""
 EXACT_SHIFT = 53
 """Largest shift at which such an integer * 2^-shift is still exact after adding a half."""
 HALF = torch.tensor(0.5, dtype=torch.float64)
@@ -196,7 +198,8 @@ class Thirds:
 
 
 Exact = Tensor | Halves | Thirds
-"""Exact values: float64 integers up to 2^52, float32 up to 2^23 (on a CPU), int64, halves or thirds."""
+"""Exact values: float64 integers up to 2^52, int64, halves or thirds; on a CPU also float32 up to 2^23, and int32 below
+INT32_LIMIT."""
 LONGEST_SHIFT = 24
 """Halves are rounded in int32 by up to this much more than 8 bits."""
 
@@ -241,6 +244,10 @@ def _rounded(x: Tensor, shift: int, even: bool) -> tuple[Tensor, Statistic]:
         largest = int(ldexp(max(high - 0.5, 0.5 - low), shift))
         return total.floor_(), largest
     magnitude = largest_magnitude(x)
+    if x.dtype == torch.int32:
+        if 0 < shift < 30 and not even and int(magnitude) < INT32_LIMIT:  # x may be somebody's: not in its memory
+            return torch.add(x, 1 << (shift - 1)).bitwise_right_shift_(shift), int(magnitude)
+        x = x.to(torch.int64)
     if x.is_floating_point():
         rounded = round_float(x, shift, even)
     else:

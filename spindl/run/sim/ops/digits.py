@@ -27,7 +27,7 @@ FEWEST_TERMS = 257
 """Shorter sums are as quick in float64: putting digits together costs the same for every sum."""
 FEWEST_POSITIONS = 128
 """The same for weight gradients, where every gradient group is a product of its own."""
-PIECE_BYTES = 1 << 21
+PIECE_BYTES = 1 << 24
 """Pieces are cut so that their columns and sums take about this much memory."""
 PATCH_BYTES = 1 << 21
 """The same for convolutions."""
@@ -63,7 +63,7 @@ def pair(values: Tensor) -> tuple[Tensor, Tensor]:
 
 def split(x: Tensor) -> Digits | None:
     """The digits of int16 values, or None if two are too few."""
-    low, high = torch.aminmax(x)
+    low, high = torch.aminmax(channels_last(x))  # which lies in one piece: else it would be copied
     largest = max(int(high), -int(low))
     if largest > LARGEST:
         return None
@@ -92,10 +92,15 @@ def joined(high: Tensor, middle: Tensor, low: Tensor, terms: int, x: Digits, y: 
         terms: of a sum.
         x, y: the operands.
     """
-    largest = terms * (128 * (x.largest + y.largest) + 256 * x.largest * y.largest + 64)
-    if largest + (1 << LONGEST_SHIFT) < 2**31:
+    if _halves_hold(terms, x, y):
         return Halves(middle.add_(high, alpha=256).add_(low >> 8), low)
     return middle.to(torch.float64).add_(high, alpha=256).mul_(256).add_(low)
+
+
+def _halves_hold(terms: int, x: Digits, y: Digits) -> bool:
+    """Whether 32 bits hold the upper half of sums of so many products, and the half that rounding adds to it."""
+    largest = terms * (128 * (x.largest + y.largest) + 256 * x.largest * y.largest + 64)
+    return largest + (1 << LONGEST_SHIFT) < 2**31
 
 
 def convolved(x: Digits, w: Digits, outputs: tuple[int, ...], a: Any) -> Iterator[tuple[slice, Exact]]:
@@ -131,16 +136,23 @@ def _lines(weights: Tensor) -> Tensor:
     )
 
 
+def _interleaved(values: Tensor) -> Tensor:
+    """int16 (..., C) to their digits, int8 (..., C * 2), the low one first; contiguous values."""
+    digits = torch.add(values.reshape(-1), 128).bitwise_xor_(128)  # a negative low byte leaves one more in the high one
+    return digits.view(torch.int8).view(*values.shape[:-1], 2 * values.shape[-1])
+
+
 def _padded(values: Tensor, padding: Any) -> Tensor:
     """int16 (images, H, W, C) to the digits of padded pictures, int8 (images, H', W', C * 2), the low one first."""
     (above, below), (left, right) = padding
     number, height, width, channels = values.shape
-    digits = torch.add(values.reshape(-1), 128).bitwise_xor_(128).view(torch.int8).view(number, height, width, -1)
     if above == below == left == right == 0:
-        return digits
-    padded = torch.zeros((number, above + height + below, left + width + right, 2 * channels), dtype=torch.int8)
-    padded[:, above : above + height, left : left + width] = digits
-    return padded
+        return _interleaved(values)
+    padded = torch.empty((number, above + height + below, left + width + right, channels), dtype=torch.int16)
+    for edge in (padded[:, :above], padded[:, above + height :], padded[:, :, :left], padded[:, :, left + width :]):
+        edge.fill_(128)
+    torch.add(values, 128, out=padded[:, above : above + height, left : left + width])
+    return padded.bitwise_xor_(128).view(torch.int8)
 
 
 def _patches(pixels: Tensor, kernel: tuple[int, ...], outputs: tuple[int, ...], a: Any) -> Tensor:
@@ -177,14 +189,26 @@ def weight_gradients(
         count = (part.stop - first) // size
         seen = _patches(_padded(left[part], a["padding"]), kernel, tuple(outputs), a)
         lines = seen.reshape(count, size * places, 2 * terms).transpose(1, 2).unbind()
-        gradient = torch.stack(pair(right[part]), 3).view(count, size * places, 2, filters)
+        gradient = _interleaved(right[part]).view(count, size * places, 2 * filters)
         groups = slice(first // size, part.stop // size)
         for line in range(0, filters, filters_at_once):
             cut = slice(line, min(line + filters_at_once, filters))
-            columns = gradient[..., cut].reshape(count, size * places, -1)
-            sums = torch.empty((count, 2 * terms, columns.shape[2]), dtype=torch.int32)
-            for each, column, out in zip(lines, columns.unbind(), sums.unbind(), strict=True):
+            wide = gradient[..., 2 * cut.start : 2 * cut.stop].contiguous()
+            sums = torch.empty((count, 2 * terms, wide.shape[2]), dtype=torch.int32)
+            for each, column, out in zip(lines, wide.unbind(), sums.unbind(), strict=True):
                 torch._int_mm(each, column, out=out)
-            four = sums.view(count, *kernel, channels, 2, 2, -1)
-            (ll, lh), (hl, hh) = (half.unbind(-2) for half in four.unbind(4))
-            yield groups, cut, joined(hh, lh + hl, ll, size * places, x, dy)
+            low, high = sums.view(count, *kernel, channels, 2, wide.shape[2]).unbind(4)
+            yield groups, cut, _joined_columns(low, high, size * places, x, dy)
+
+
+def _joined_columns(low: Tensor, high: Tensor, terms: int, x: Digits, y: Digits) -> Exact:
+    """`joined` of the sums of x's low and high digits with y's, (..., filters * 2), the low one first."""
+    filters = low.shape[-1] // 2
+    paired = (*low.shape[:-1], filters, 2)
+    if not _halves_hold(terms, x, y):
+        (ll, lh), (hl, hh) = (half.view(paired).unbind(-1) for half in (low, high))
+        return joined(hh, lh + hl, ll, terms, x, y)
+    upper = low.bitwise_right_shift(torch.tensor([8, 0], dtype=torch.int32).repeat(filters))
+    upper.addcmul_(high, torch.tensor([1, 256], dtype=torch.int32).repeat(filters))
+    left, right = upper.view(paired).unbind(-1)  # (ll >> 8) + hl and lh + 256 * hh
+    return Halves(left + right, low.view(paired)[..., 0])

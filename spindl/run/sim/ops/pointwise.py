@@ -16,7 +16,7 @@ from spindl.graph.ops.contraction import ALIGNMENT
 from spindl.graph.ops.pointwise import common_exponent, six
 from spindl.number.rounding import limit
 from spindl.run.sim import rounding
-from spindl.run.sim.ops.pieces import Pieces, blocks, channels_first, float64, in_pieces, lanes
+from spindl.run.sim.ops.pieces import Pieces, blocks, channels_first, channels_last, float64, in_pieces, lanes
 from spindl.run.sim.ops.table import implements
 from spindl.run.sim.values import Pending, SimValue
 
@@ -79,15 +79,21 @@ def _added(out: Tensor, x: SimValue, y: SimValue, exponent: int) -> Pieces:
 
 
 def _magnitude(x: SimValue) -> int:
-    return int(rounding.largest_magnitude(x.data))
+    return int(rounding.largest_magnitude(channels_last(x.data)))
 
 
-def _number_type(x: Tensor, offset: SimValue, *scales: SimValue) -> torch.dtype:
-    """float64 if every scale[c] * x + offset[c] is surely below 2^52. Another device than the CPU is not asked."""
-    if x.device.type != "cpu":
+def _number_type(products: tuple[tuple[SimValue, SimValue], ...], offset: SimValue) -> torch.dtype:
+    """int32 if every scale[c] * x + offset[c] is surely below its limit, which is quickest on a CPU; or float64.
+
+    Another device than the CPU is not asked.
+    """
+    if offset.data.device.type != "cpu":
         return torch.int64
-    bound = _magnitude(offset) + sum(_magnitude(scale) << 15 for scale in scales)
-    return torch.float64 if bound <= rounding.EXACT_LIMIT else torch.int64
+    scales = [_magnitude(scale) for _, scale in products]
+    if _magnitude(offset) + sum(scale << 15 for scale in scales) > rounding.EXACT_LIMIT:
+        return torch.int64
+    bound = _magnitude(offset) + sum(scale * _magnitude(x) for scale, (x, _) in zip(scales, products, strict=True))
+    return torch.int32 if bound < rounding.INT32_LIMIT else torch.float64
 
 
 @in_pieces("affine")
@@ -103,7 +109,7 @@ def affine_pair(
 
 
 def _affine(out: Tensor, products: tuple[tuple[SimValue, SimValue], ...], offset: SimValue) -> Pieces:
-    dtype = _number_type(out, offset, *(scale for _, scale in products))
+    dtype = _number_type(products, offset)
     result = lanes(out)
 
     def along_a_row(values: SimValue) -> Tensor:

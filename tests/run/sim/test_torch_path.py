@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spindl.graph.operations import WIDE, Value
 from spindl.number.rounding import clamp, limit, shift_right_half_even, shift_right_half_up
 from spindl.run.sim import rounding
-from spindl.run.sim.ops import byte_convolution, contraction, digits, pieces
+from spindl.run.sim.ops import batch_norm, byte_convolution, contraction, digits, pieces
 from spindl.run.sim.ops.pieces import blocks
 from spindl.train.builder import Builder
 from tests.run.sim.cases import CASES, Draw
@@ -183,3 +183,31 @@ def test_blocks_cover_a_matrix_once(shape: tuple[int, int]) -> None:
         seen[block] += 1
         assert seen[block].numel() <= pieces.BLOCK
     assert bool((seen == 1).all())
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(
+    st.lists(st.integers(-(2**31) + 1, 2**31 - 1), min_size=8, max_size=8),
+    st.sampled_from((2**30 - 1, 2**30, 2**31 - 1)),
+    st.integers(-4, 34),
+    st.booleans(),
+)
+def test_int32_rounds_like_the_definition(draws: list[int], most: int, shift: int, even: bool) -> None:
+    """Also where a half would not fit any more; and the exact values, which may be somebody's, stay as they are."""
+    values = [*(draw % (most + 1) for draw in draws), -most, most]
+    defined = (shift_right_half_even if even else shift_right_half_up)(np.array(values, dtype=object), shift)
+    expected, exact = clamp(defined, limit(16)), torch.tensor(values, dtype=torch.int32)
+    result, largest, clamped = rounding.rounded_in_place(exact, shift, 16, even)
+    assert result.tolist() == expected.tolist()
+    assert (largest, clamped) == (most, int((expected != defined).sum()))
+    assert exact.tolist() == values
+
+
+@pytest.mark.parametrize("largest", [1, 180, 8191, 16383, 32767])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_sums_of_products_at_the_bounds(largest: int, sign: int) -> None:
+    """All products alike, of one sign: 32 bits hold as many as are summed there."""
+    x = torch.full((5, 3, 37, 11), largest, dtype=torch.int16)
+    y = x * sign
+    assert batch_norm._sums(x, y).tolist() == [sign * largest**2 * 5 * 37 * 11] * 3
+    assert batch_norm._sums(x, x).tolist() == [largest**2 * 5 * 37 * 11] * 3
